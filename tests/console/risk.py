@@ -63,7 +63,7 @@ def verdict_of(payout: Payout) -> Screening:
     )
     reason = Reason(
         verdict=Verdict.review,
-        rule="exposure_mixer",
+        rule="exposed_to_mixer",
         side=Side.receiver,
         address=payout.destination,
         category=Category.mixer,

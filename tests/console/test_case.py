@@ -41,7 +41,7 @@ def test_two_officers_take_a_case_from_the_queue_to_its_end(office: Office) -> N
     office.prove()
     assert case in first.get("/console/cases").text
     page = first.get(path)
-    for fact in ("Mixer", "mixers", "50.0001", "exposure_mixer", "sidorow", "sidorov", "87 %"):
+    for fact in ("Mixer", "mixers", "50.0001", "a mixer", "sidorow", "sidorov", "87 %"):
         assert fact in page.text, fact
     assert ("<script>alert" in page.text, "\u202e" in page.text) == (False, False)
 

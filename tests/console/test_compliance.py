@@ -3,14 +3,26 @@
 import json
 import re
 from html import unescape
+from typing import get_args
 
 import pytest
 
-from sakk.console.rule import EXAMPLES, KINDS
-from sakk.core.rule import read_rules
+from sakk.console.case_event import EVENTS, NOUNS
+from sakk.console.label import KINDS as LISTS
+from sakk.console.rule import EXAMPLES
+from sakk.console.rule_words import ACTIONS, DETAILS, FIELDS, KINDS, METHODS, RULES
+from sakk.console.screening import CATEGORIES, VERDICTS
+from sakk.core.behaviour import WindowKey
+from sakk.core.event import EVENT_TYPES
+from sakk.core.exposure import ISSUANCE, Method
+from sakk.core.label import Category, ListKind
+from sakk.core.rule import BUILT_IN, BUILT_IN_NAMED, Rule, fields_of, read_rules
+from sakk.core.screening import UNREADABLE_ADDRESS, CountryHit, Verdict
+from sakk.core.verdict import KNOWN_GOOD
 from sakk.flow import party as party_flow
 from sakk.flow.travel_need import judge
 from sakk.flow.travel_rule import find
+from sakk.runtime.sandbox_screening import STRUCTURING
 from sakk.store import name as name_store
 from sakk.store import party as party_store
 from sakk.store.seed import seed_currencies
@@ -49,42 +61,113 @@ PERSON = {
 
 
 def test_rules_are_written_tried_and_proposed(office: Office) -> None:
-    """A draft is tried without a trace; another person puts what was proposed in force."""
+    """A draft is changed by its fields and tried without a trace; another puts it in force."""
     proposer, other = (office.browser(office.person("compliance")) for _ in range(2))
     office.prove()
+    with office.parts.database.begin() as connection:
+        seed_currencies(connection)
     page = proposer.get("/console/rules/new")
-    written = json.loads(_field(page.text, "rules"))
-    added = proposer.post("/console/rules/add", {"rules": json.dumps(written), "kind": "amount"})
-    rules = json.loads(_field(added.text, "rules"))
-    assert (added.status, rules[:-1], rules[-1]["kind"]) == (200, written, "amount")
-    for odd, status in (('[{"name": []}]', 200), (r'[{"name": "\ud800"}]', 400)):
-        got = proposer.post("/console/rules/add", {"rules": odd, "kind": "amount"})
-        assert got.status == status, got.text
-    tried = proposer.post("/console/rules/try", {"rules": json.dumps(rules), "last": "50"})
+    draft = _draft(page.text)
+    began = json.loads(draft["rules"])
+    added = proposer.post("/console/rules/edit", draft | {"act": "add", "kind": "amount"})
+    assert (added.status, 'name="amount_whole"' in added.text) == (200, True)
+    draft = _draft(added.text) | {"name": "large", "verdict": "block", "amount_whole": "٢٥٬٠٠٠"}
+    # What can not be read is said at its field, and what was typed is still there.
+    wrong = proposer.post(
+        "/console/rules/edit", draft | {"act": "keep", "amount_units": "usdc 1.5, moon 2"}
+    )
+    assert wrong.status == 422
+    assert "There is no currency moon here." in wrong.said, re.findall("class=.fault.*", wrong.said)
+    assert 'id="amount_units-fault"' in wrong.text
+    assert 'value="usdc 1.5, moon 2"' in wrong.text
+    twice = proposer.post("/console/rules/edit", draft | {"act": "keep", "name": "direct_mixer"})
+    assert (twice.status, 'id="name-fault"' in twice.text) == (400, True)
+    moved = {"act": f"up:{len(began)}", "amount_units": "usdc 1.5"}
+    kept = proposer.post("/console/rules/edit", draft | moved)
+    assert kept.status == 200, kept.text
+    rules = json.loads(_draft(kept.text)["rules"])
+    assert rules[-2] == {
+        "kind": "amount",
+        "name": "large",
+        "verdict": "block",
+        "amount": {"units": {"usdc": "1500000"}, "whole": "25000"},
+    }
+    assert [each for each in rules if each["name"] != "large"] == began
+    assert "25,000 whole units · 1.50 USDC" in kept.said
+    draft = _draft(kept.text) | {"note": "Large ones."}
+    less = proposer.post("/console/rules/edit", draft | {"act": f"remove:{len(rules) - 1}"})
+    assert "Taken out" in less.said
+    tried = proposer.post("/console/rules/try", draft | {"last": "50"})
     assert (tried.status, "judged again" in tried.said) == (200, True)
-    wrong = proposer.post("/console/rules/try", {"rules": json.dumps([*rules, {"kind": "x"}])})
-    assert (wrong.status, f"rules[{len(rules)}]" in wrong.text) == (400, True)
-    broken = proposer.post("/console/rules/new", {"rules": "[", "note": "Kept words."})
-    assert (broken.status, "Kept words." in broken.text) == (400, True)
     assert "Proposed" not in proposer.get("/console/rules").text
 
     proposer.get("/console/rules/new")
-    sent = proposer.post("/console/rules/new", {"rules": json.dumps(rules), "note": "Large ones."})
+    sent = proposer.post("/console/rules/new", draft)
     assert sent.status == 303, sent.text
     assert f"{sent.location}/approve" not in proposer.get(sent.location).text
     page = other.get(sent.location)
     [digest] = re.findall(r'name="digest" value="(\w+)"', page.text)
-    assert "Large ones." in page.text
+    assert ("Large ones." in page.text, "Added" in page.said) == (True, True)
     assert other.post(f"{sent.location}/approve", {"digest": digest}).status == 303
-    assert json.loads(_field(other.get("/console/rules/new").text, "rules")) == rules
+    assert json.loads(_draft(other.get("/console/rules/new").text)["rules"]) == rules
     viewer = office.browser(office.person("viewer"))
     assert "/console/rules/new" not in viewer.get("/console/rules").text
     assert viewer.get("/console/rules/new").status == 403
 
 
+def test_rules_are_written_as_json_too(office: Office) -> None:
+    proposer = office.browser(office.person("compliance"))
+    draft = _draft(proposer.get("/console/rules/new").text)
+    shown = proposer.post("/console/rules/edit", draft | {"act": "json"})
+    written = json.loads(_field(shown.text, "rules"))
+    assert written == json.loads(draft["rules"])
+    for text, place in (
+        ("[", "This is no JSON."),
+        (json.dumps([*written, {"kind": "x"}]), f"rules[{len(written)}]"),
+        (r'[{"name": "\ud800"}]', "This is no JSON."),
+    ):
+        sent = {"rules": text, "view": "json", "note": "Kept."}
+        wrong = proposer.post("/console/rules/try", sent)
+        assert (wrong.status, place in wrong.said, "Kept." in wrong.text) == (400, True, True)
+    some = {"rules": json.dumps(written[:2]), "view": "json", "act": "form"}
+    back = proposer.post("/console/rules/edit", some)
+    assert json.loads(_draft(back.text)["rules"]) == written[:2]
+
+
 def test_every_kind_of_rule_has_an_example_that_can_be_proposed() -> None:
     assert EXAMPLES.keys() == KINDS.keys()
     read_rules([{"kind": k, "name": k, "verdict": "review", **v} for k, v in EXAMPLES.items()])
+
+
+def test_every_code_of_rules_and_verdicts_has_a_name() -> None:
+    """The catalogue is held against the code: a new kind, field, category or rule needs a name."""
+    kinds = {each.__struct_config__.tag for each in get_args(Rule)}
+    assert KINDS.keys() == kinds
+    fields = {name for kind in kinds for name in fields_of(kind)}
+    assert FIELDS.keys() == fields | {"name", "kind", "verdict"}
+    rules = {each.name for version in BUILT_IN.values() for each in version}
+    named = (BUILT_IN_NAMED.name, STRUCTURING.name, KNOWN_GOOD, UNREADABLE_ADDRESS)
+    assert RULES.keys() == rules | set(named)
+    assert CATEGORIES.keys() == {*Category, ISSUANCE, "unknown"}
+    assert VERDICTS.keys() == set(Verdict)
+    assert ACTIONS.keys() == set(Verdict) - {Verdict.clear}
+    assert METHODS.keys() == set(Method)
+    assert LISTS.keys() == set(ListKind)
+    assert EVENTS.keys() == {each for each, kind in EVENT_TYPES.items() if kind.noun in NOUNS}
+    details = (
+        "by haircut at height 7",
+        "3 of 4 units lead to nothing known",
+        "over 3 addresses in a row, each of which kept a little",
+        "the amount alone",
+        "was never paid before",
+        "looks like 0xab",
+        "can not be looked up in the issuer's deny-list, at block 9",
+        "10 came in and 9 go out within 60 s",
+        f"3 transfers, 2700 units, {WindowKey('outgoing', 'account', 60, 1, 2).name}",
+        CountryHit("account", "KP", "grey", "fatf", 1).words,
+    )
+    for each in details:
+        assert any(pattern.fullmatch(each) for pattern, _ in DETAILS), each
 
 
 def test_an_exemption_ends_with_a_reason(office: Office) -> None:
@@ -373,3 +456,9 @@ def _field(page: str, name: str) -> str:
     found = re.search(rf'<textarea id="{name}"[^>]*>(.*?)</textarea>', page, re.DOTALL)
     assert found is not None, page
     return unescape(found[1])
+
+
+def _draft(page: str) -> dict[str, str]:
+    """What the form of a draft sends when nothing was typed."""
+    hidden = re.findall(r'<input type="hidden" name="(rules|view|open)" value="([^"]*)"', page)
+    return {name: unescape(value) for name, value in hidden}

@@ -84,17 +84,17 @@ def test_a_rule_about_names_that_can_not_be(changes: dict[str, Any], param: str)
 @pytest.mark.parametrize(
     ("changes", "param", "said"),
     [
-        ({"kind": "hunch"}, "rules[0][kind]", "Invalid value 'hunch'"),
+        ({"kind": "hunch"}, "rules[0][kind]", "'hunch' is none of what"),
         ({"verdict": "clear"}, "rules[0][verdict]", "review or block"),
-        ({"verdict": "perhaps"}, "rules[0][verdict]", "Invalid enum value 'perhaps'"),
-        ({"colour": "red"}, "rules[0]", "unknown field `colour`"),
+        ({"verdict": "perhaps"}, "rules[0][verdict]", "'perhaps' is none of what"),
+        ({"colour": "red"}, "rules[0]", "no field colour"),
         ({"name": ""}, "rules[0][name]", f"1 to {NAME_LENGTH_MAX} characters"),
         ({"name": "a\nb"}, "rules[0][name]", "characters"),
         ({"name": "a" * (NAME_LENGTH_MAX + 1)}, "rules[0][name]", "characters"),
         ({"categories": []}, "rules[0][categories]", "at least one"),
-        ({"categories": ["mixers"]}, "rules[0][categories][0]", "Invalid enum value 'mixers'"),
-        ({"sides": ["left"]}, "rules[0][sides][0]", "Invalid enum value 'left'"),
-        ({"direction": "up"}, "rules[0][direction]", "Invalid enum value 'up'"),
+        ({"categories": ["mixers"]}, "rules[0][categories][0]", "'mixers' is none of what"),
+        ({"sides": ["left"]}, "rules[0][sides][0]", "'left' is none of what"),
+        ({"direction": "up"}, "rules[0][direction]", "'up' is none of what"),
         ({"confidence_min": 101}, "rules[0][confidence_min]", "from 0 to 100"),
         ({"confidence_min": -1}, "rules[0][confidence_min]", "from 0 to 100"),
         ({"networks": ["base"]}, "rules[0][networks][0]", "CAIP-2"),
@@ -157,7 +157,7 @@ def test_there_is_an_example_of_every_kind() -> None:
         (EXPOSURE | {"share_min_ppm": 0}, "rules[0][share_min_ppm]", "from 1 to 1000000"),
         (EXPOSURE | {"share_min_ppm": 1_000_001}, "rules[0][share_min_ppm]", "to 1000000"),
         (EXPOSURE | {"categories": []}, "rules[0][categories]", "at least one"),
-        (EXPOSURE | {"via": "maybe"}, "rules[0][via]", "Invalid enum value 'maybe'"),
+        (EXPOSURE | {"via": "maybe"}, "rules[0][via]", "'maybe' is none of what"),
         (KINDS[2] | {"hops_max": 6}, "rules[0][hops_max]", "from 1 to 5"),
         (KINDS[4] | {"hops_min": 1}, "rules[0][hops_min]", "from 2 to 5"),
         (KINDS[4] | {"peel_max_ppm": 0}, "rules[0][peel_max_ppm]", "from 1"),
@@ -169,11 +169,11 @@ def test_there_is_an_example_of_every_kind() -> None:
             "rules[0][amount][units][usd]",
             "digits",
         ),
-        ({"kind": "velocity", **WINDOW}, "rules[0][count_min]", "count_min, units_min or both"),
+        ({"kind": "velocity", **WINDOW}, "rules[0][count_min]", "how much at least, or both"),
         ({"kind": "velocity", "units_min": {}, **WINDOW}, "rules[0][units_min]", "Say units"),
         (KINDS[6] | {"seconds": 31 * 86_400 + 1}, "rules[0][seconds]", "to 2678400"),
         (KINDS[6] | {"count_min": 10_001}, "rules[0][count_min]", "to 10000"),
-        (KINDS[6] | {"per": "moon"}, "rules[0][per]", "Invalid enum value 'moon'"),
+        (KINDS[6] | {"per": "moon"}, "rules[0][per]", "'moon' is none of what"),
         (STRUCTURING | {"width_ppm": 0}, "rules[0][width_ppm]", "from 1"),
         (STRUCTURING | {"below": {}}, "rules[0][below]", "Say units"),
         ({"kind": "country", "lists": []}, "rules[0][lists]", "at least one"),
@@ -215,7 +215,7 @@ def test_two_rules_of_one_name_and_too_many_are_refused() -> None:
     with pytest.raises(ParameterInvalid, match="at most 200 rules") as refused:
         read_rules(many)
     assert refused.value.param == "rules"
-    with pytest.raises(ParameterInvalid, match="Expected `array`"):
+    with pytest.raises(ParameterInvalid, match="to be array"):
         read_rules({"rules": []})
 
 

@@ -8,9 +8,11 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 
 from sakk.console import booking
+from sakk.console.case_event import EVENTS
 from sakk.console.case_reason import why_in
 from sakk.console.name_screening import said_in
 from sakk.console.route import ROOT
+from sakk.console.rule_words import RuleWords, detail_in
 from sakk.console.screening import VERDICTS, categories_of, reasons_of
 from sakk.console.visit import Page, Rejected, Visit
 from sakk.core import case as rules
@@ -136,6 +138,8 @@ def detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         "alike": alike,
         "said": said_in(visit),
         "why": why_in(visit),
+        "rule_name": RuleWords(visit).name,
+        "detail": detail_in(visit),
         "related": [each for each in related if each is not None],
         "history": _history(shown),
         "officers": officers,
@@ -153,6 +157,7 @@ def detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             "act": ACTS,
             "verdict": VERDICTS,
             "booked": booking.REASONS,
+            "event": EVENTS,
         },
     }
     return Page("console/case.html", values | _possible(visit, case, shown))

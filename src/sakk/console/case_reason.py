@@ -1,10 +1,11 @@
 """Why a case was opened, in the person's language: it is kept as one line of English."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
-from sakk.console.screening import CATEGORIES, VERDICTS
+from sakk.console.rule_words import RuleWords
+from sakk.console.screening import VERDICTS
 from sakk.console.visit import Visit
 from sakk.pages.language import mark
 
@@ -52,6 +53,7 @@ _RULE: Final = re.compile(r"([^,]+) \((\w+)\)")
 def why_in(visit: Visit) -> Callable[[str], str]:
     """How the page's language says why a case was opened."""
     gettext = visit.words.gettext
+    words = RuleWords(visit)
 
     def why(reason: str) -> str:
         travel = _TRAVEL.fullmatch(reason)
@@ -68,9 +70,6 @@ def why_in(visit: Visit) -> Callable[[str], str]:
         return reason
 
     def rule(found: re.Match[str]) -> str:
-        return f"{_word(CATEGORIES, found[2])} ({found[1].strip()})"
-
-    def _word(words: Mapping[str, str], name: str) -> str:
-        return gettext(words[name]) if name in words else name
+        return f"{words.name(found[1].strip())} ({words.word('categories', found[2])})"
 
     return why

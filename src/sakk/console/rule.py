@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -10,7 +10,9 @@ from sqlalchemy import Connection
 
 from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
-from sakk.console.screening import CATEGORIES, VERDICTS
+from sakk.console.rule_form import Ground, RuleForm, field_of, typed, widgets, written
+from sakk.console.rule_words import ACTIONS, KINDS, RuleWords, told_reasons
+from sakk.console.screening import VERDICTS
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import rule as rules
 from sakk.core.errors import ParameterInvalid
@@ -18,6 +20,7 @@ from sakk.flow import back_test
 from sakk.flow import rule as flow
 from sakk.pages.form import Form
 from sakk.pages.language import mark
+from sakk.store import network as networks
 from sakk.store import person as persons
 from sakk.store import rule as store
 from sakk.store.page import LIMIT_MAX, PageRequest, fetch_page
@@ -36,26 +39,6 @@ STATES: Mapping[str, tuple[str, str]] = {
     "retired": (mark("Replaced"), "plain"),
     "rejected": (mark("Rejected"), "bad"),
 }
-KINDS: Mapping[str, str] = {
-    "direct": mark("A list names one of the parties"),
-    "exposure": mark("A share of the money leads to these"),
-    "unknown": mark("A share of the money leads to nothing known"),
-    "mixer": mark("A mixer stands near"),
-    "bridge_hop": mark("The money crossed a bridge"),
-    "peel_chain": mark("The money was passed on from address to address"),
-    "amount": mark("The amount alone"),
-    "velocity": mark("Many transfers, or much, in a while"),
-    "structuring": mark("Amounts just below a threshold"),
-    "pass_through": mark("What came in goes out again"),
-    "dust": mark("Very small amounts"),
-    "poisoning": mark("An address that imitates a known one"),
-    "first_payout": mark("The first payout to an address"),
-    "country": mark("A country that is listed"),
-    "issuer": mark("The issuer denies the address"),
-    "name": mark("A name is like one on a list"),
-}
-
-
 # A rule of each kind to begin with, as it stands in a version; its numbers are to be changed.
 EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
     "direct": {"categories": ["sanctions"]},
@@ -93,18 +76,24 @@ Text = Annotated[str, Field(max_length=TEXT_LENGTH_MAX)]
 Last = Annotated[int, Field(ge=1, le=TESTED_MAX)]
 
 
-class DraftForm(Form):
-    """The rules as JSON, and on how many of the newest transfers they are tried."""
+class DraftForm(RuleForm):
+    """The rules as JSON, what was typed into the one that is open, and how they are looked at.
+
+    ``open``: which of them that is. ``last``: on so many of the newest transfers they are tried.
+    """
 
     rules: Text
+    view: Literal["form", "json"] = "json"
+    open: Annotated[int, Field(ge=0, lt=rules.RULES_MAX)] | None = None
     note: Annotated[str, Field(max_length=NOTE_LENGTH_MAX)] | None = None
     last: Last = TESTED_DEFAULT
 
 
-class AddForm(DraftForm):
-    """Of which kind a rule is put under those that are written."""
+class EditForm(DraftForm):
+    """The button that was pressed (``change:3``), and of which kind a rule is added."""
 
-    kind: Annotated[str, Field(max_length=40)]
+    act: Annotated[str, Field(pattern=r"^(keep|add|json|form|(change|remove|up|down):\d{1,3})$")]
+    kind: Annotated[str, Field(max_length=40)] | None = None
 
 
 class TestQuery(Form):
@@ -144,13 +133,20 @@ def show(visit: Visit, rules_version: str, query: TestQuery) -> Page:
         version = flow.shown(connection, rules_version, livemode=visit.livemode)
         people = [each for each in (version["proposed_by"], version["decided_by"]) if each]
         names = persons.names(connection, people)
+        words = RuleWords(visit, networks.list_currencies(connection))
+        before = IN_FORCE if version["state"] == "proposed" else version["base"]
+        base = None
+        if before is not None:
+            base = flow.shown(connection, str(before), livemode=visit.livemode)
         tested = None
         if query.last is not None:
             judged_by = rules.read_rules(version["rules"])
-            tested = _tested(connection, visit, judged_by, query.last)
+            tested = _tested(connection, words, judged_by, query.last)
     values = {
         "version": version,
-        "lines": [_line(visit, each) for each in version["rules"]],
+        "lines": [words.line(each) for each in version["rules"]],
+        "base": base,
+        "changes": None if base is None else words.changes(base["rules"], version["rules"]),
         "tested": tested,
         "last": query.last or TESTED_DEFAULT,
         "max": TESTED_MAX,
@@ -174,48 +170,78 @@ def draft(visit: Visit) -> Page:
     """The rules in force, to write others from."""
     with visit.database.read() as connection:
         now = flow.shown(connection, IN_FORCE, livemode=visit.livemode)
-    return _form(visit, {"rules": _dumped(now["rules"])}, {}, None)
+    return _form(visit, Draft(now["rules"]))
 
 
 def draft_again(visit: Visit, rejected: Rejected) -> Page:
-    """The rules as they were sent, and what is wrong with them, by the place."""
+    """The rules as they were sent, and what is wrong with them, by the field or by the place."""
+    given = rejected.values
+    is_form = given.get("view") == "form"
     faults = {}
     for name, text in rejected.faults.items():
         is_rule = name.startswith("rules[")
-        faults["rules" if is_rule else name] = f"{name}: {text}" if is_rule else text
-    return _form(visit, rejected.values, faults, rejected.message)
+        if is_form:
+            faults[field_of(name) if is_rule else name] = text
+        else:
+            faults["rules" if is_rule else name] = f"{name}: {text}" if is_rule else text
+    shown = Draft(
+        note=given.get("note"), last=given.get("last"), faults=faults, message=rejected.message
+    )
+    text = str(given.get("rules") or "")
+    if not is_form:
+        return _form(visit, replace(shown, text=text))
+    try:
+        document = rules.rules_document(rules.read_rules(_read(text)))
+        place = int(given.get("open") or -1)
+    except (ParameterInvalid, ValueError):
+        return _form(visit, replace(shown, text=text))
+    opened = place if 0 <= place < len(document) else None
+    return _form(visit, replace(shown, document=document, open=opened, given=given))
 
 
-def add(visit: Visit, form: AddForm) -> Page:
-    """The draft with a rule of a kind more, to be changed; nothing is kept."""
-    written = _read(form.rules)
-    if not isinstance(written, list):
-        raise ParameterInvalid("This is no list of rules.", param="rules")
-    if form.kind not in EXAMPLES:
-        raise ParameterInvalid("There is no such kind of rule.", param="kind")
-    said = [each.get("name") for each in written if isinstance(each, dict)]
-    names = {each for each in said if isinstance(each, str)}
-    others = (f"{form.kind}_{n}" for n in range(2, len(names) + 3))
-    name = next(each for each in (form.kind, *others) if each not in names)
-    more = {"kind": form.kind, "name": name, "verdict": "review", **EXAMPLES[form.kind]}
-    text = _dumped([*written, more])
-    return _form(visit, form.model_dump() | {"rules": text}, {}, None, added=name)
+def edit(visit: Visit, form: EditForm) -> Page:
+    """The draft after a button was pressed; nothing is kept of it but the page."""
+    act, _, number = form.act.partition(":")
+    place = int(number) if number else None
+    is_dropped = act == "remove" and place == form.open
+    document = _document(visit, form, merge=not is_dropped)
+    shown = Draft(document, note=form.note, last=form.last)
+    if act == "json":
+        return _form(visit, replace(shown, text=_dumped(document)))
+    if act == "add":
+        return _form(visit, _with_another(shown, form.kind))
+    if place is None:
+        return _form(visit, shown)
+    if place >= len(document):
+        raise ParameterInvalid("There is no such rule any more: look at the page again.")
+    if act == "change":
+        return _form(visit, replace(shown, open=place))
+    if act == "remove":
+        return _form(visit, replace(shown, document=document[:place] + document[place + 1 :]))
+    other = place + (-1 if act == "up" else 1)
+    if 0 <= other < len(document):
+        document[place], document[other] = document[other], document[place]
+    return _form(visit, shown)
 
 
 def try_draft(visit: Visit, form: DraftForm) -> Page:
     """What the rules would have done to the newest transfers; nothing is kept."""
-    judged_by = rules.read_rules(_read(form.rules))
+    document = _document(visit, form)
+    judged_by = rules.read_rules(document)
     with visit.database.read() as connection:
-        tested = _tested(connection, visit, judged_by, form.last)
-    lines = [_line(visit, each) for each in rules.rules_document(judged_by)]
-    return _form(visit, form.model_dump(), {}, None, tested=tested, lines=lines)
+        words = RuleWords(visit, networks.list_currencies(connection))
+        tested = _tested(connection, words, judged_by, form.last)
+    shown = Draft(document, note=form.note, last=form.last, tested=tested)
+    if form.view == "json":
+        return _form(visit, replace(shown, text=form.rules))
+    return _form(visit, replace(shown, open=form.open))
 
 
 def propose(visit: Visit, form: DraftForm) -> Redirect:
     """Write a version that another person puts in force."""
     version = flow.propose(
         visit.parts,
-        _read(form.rules),
+        _document(visit, form),
         identifier=visit.object_id(rules.PREFIX),
         actor=visit.actor,
         note=form.note,
@@ -239,40 +265,96 @@ def reject(visit: Visit, rules_version: str) -> Redirect:
     return Redirect(f"{PATH}/{rules_version}", visit.words.gettext("The version is rejected."))
 
 
-def _form(
-    visit: Visit,
-    given: Mapping[str, Any],
-    faults: Mapping[str, str],
-    message: str | None,
-    *,
-    tested: Mapping[str, Any] | None = None,
-    lines: Sequence[Mapping[str, Any]] = (),
-    added: str | None = None,
-) -> Page:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A draft as its page shows it: as a form, or, where ``text`` is there, as JSON.
+
+    ``open``: the rule whose fields are shown, with what was typed (``given``) where that is known.
+    """
+
+    document: Sequence[Mapping[str, Any]] = ()
+    text: str | None = None
+    open: int | None = None
+    given: Mapping[str, Any] | None = None
+    note: str | None = None
+    last: Any = TESTED_DEFAULT
+    faults: Mapping[str, str] = field(default_factory=dict)
+    message: str | None = None
+    tested: Mapping[str, Any] | None = None
+    added: str | None = None
+
+
+def _form(visit: Visit, shown: Draft) -> Page:
+    with visit.database.read() as connection:
+        now = flow.shown(connection, IN_FORCE, livemode=visit.livemode)
+        ground = Ground(
+            visit,
+            networks.list_currencies(connection),
+            networks.list_networks(connection, livemode=visit.livemode),
+        )
+    words = RuleWords(visit, ground.currencies)
+    opened = None if shown.open is None else shown.document[shown.open]
+    given = shown.given
+    if opened is not None and given is None:
+        given = typed(ground, opened)
+    gettext = visit.words.gettext
     values = {
-        "given": given,
-        "faults": faults,
-        "message": message,
-        "tested": tested,
-        "lines": lines,
-        "added": added,
+        "draft": shown,
+        "text": _dumped(shown.document) if shown.text is None else shown.text,
+        "is_json": shown.text is not None,
+        "lines": [words.line(each) for each in shown.document],
+        "changes": words.changes(now["rules"], shown.document),
+        "opened": None if opened is None else words.line(opened),
+        "given": given or {},
+        "widgets": [] if opened is None else widgets(ground, opened, given or {}, shown.faults),
+        "actions": [(code, gettext(text)) for code, text in ACTIONS.items()],
         "verdicts": VERDICTS,
-        "kinds": [(name, visit.words.gettext(text)) for name, text in KINDS.items()],
-        "last": given.get("last") or TESTED_DEFAULT,
+        "kinds": [(name, gettext(text)) for name, text in KINDS.items()],
+        "max": TESTED_MAX,
         "may_propose": _may(visit),
     }
     return Page("console/rule_new.html", values)
 
 
+def _document(visit: Visit, form: DraftForm, *, merge: bool = True) -> list[dict[str, Any]]:
+    """The draft with what was typed into the rule that is open; ParameterInvalid, Faulty."""
+    document = rules.rules_document(rules.read_rules(_read(form.rules)))
+    if form.view == "json" or form.open is None or not merge:
+        return document
+    if form.open >= len(document):
+        raise ParameterInvalid("There is no such rule any more: look at the page again.")
+    with visit.database.read() as connection:
+        ground = Ground(visit, networks.list_currencies(connection), ())
+    document[form.open] = written(ground, document[form.open], form)
+    return rules.rules_document(rules.read_rules(document))
+
+
+def _with_another(shown: Draft, kind: str | None) -> Draft:
+    """The draft with a rule of a kind at its end, which is open."""
+    if kind is None or kind not in EXAMPLES:
+        raise ParameterInvalid("There is no such kind of rule.", param="kind")
+    names = {each["name"] for each in shown.document}
+    others = (f"{kind}_{n}" for n in range(2, len(names) + 3))
+    name = next(each for each in (kind, *others) if each not in names)
+    more = {"kind": kind, "name": name, "verdict": "review", **EXAMPLES[kind]}
+    document = rules.rules_document(rules.read_rules([*shown.document, more]))
+    return replace(shown, document=document, open=len(document) - 1, added=name)
+
+
 def _tested(
-    connection: Connection, visit: Visit, judged_by: Sequence[rules.Rule], last: int
+    connection: Connection, words: RuleWords, judged_by: Sequence[rules.Rule], last: int
 ) -> dict[str, Any]:
-    """What would have been."""
+    """What would have been, and why, in words."""
+    visit = words.visit
     found = back_test.back_test(connection, judged_by, livemode=visit.livemode, last=last)
     tested = back_test.public(found, livemode=visit.livemode)
-    shown = tested["differences"][:DIFFERENCES_SHOWN]
+    shown = [
+        {**each, "why": told_reasons(words, each["reasons"])}
+        for each in tested["differences"][:DIFFERENCES_SHOWN]
+    ]
     facts = {FACTS.get(name, name): number for name, number in tested["missing"].items()}
-    return tested | {"shown": shown, "facts": facts}
+    by_rule = [{**each, "word": words.name(each["rule"])} for each in tested["rules"]]
+    return tested | {"shown": shown, "facts": facts, "by_rule": by_rule}
 
 
 def _read(text: str) -> object:
@@ -301,34 +383,6 @@ def _may(visit: Visit) -> bool:
     return visit.may("screening_rules", "write") and not flow.RULERS.isdisjoint(visit.person.powers)
 
 
-def _line(visit: Visit, rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule as a table shows it: what it looks at in words, and its numbers as written."""
-    categories = [
-        visit.words.gettext(CATEGORIES[each]) if each in CATEGORIES else each
-        for each in rule.get("categories", ())
-    ]
-    left = {
-        name: value
-        for name, value in rule.items()
-        if name not in ("name", "kind", "verdict", "categories")
-    }
-    return {
-        "name": rule["name"],
-        "verdict": rule["verdict"],
-        "kind": KINDS.get(rule["kind"], rule["kind"]),
-        "categories": categories,
-        "settings": [(name, _written(value)) for name, value in sorted(left.items())],
-    }
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(str(each) for each in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_written(each)}" for name, each in sorted(value.items()))
-    return str(value)
-
-
 SCREENS = (
     Screen(
         "GET",
@@ -339,7 +393,7 @@ SCREENS = (
         menu=Menu(mark("Risk"), mark("Screening rules")),
     ),
     Screen("GET", f"{PATH}/new", draft, "screening_rules", "write", operator_only=True),
-    Screen("POST", f"{PATH}/add", add, "screening_rules", operator_only=True, again=draft_again),
+    Screen("POST", f"{PATH}/edit", edit, "screening_rules", operator_only=True, again=draft_again),
     Screen(
         "POST", f"{PATH}/try", try_draft, "screening_rules", operator_only=True, again=draft_again
     ),

@@ -33,6 +33,7 @@ SakkError
 ├── RateLimited               429
 ├── Unavailable               503  a part that we need is away; the same request may succeed later
 └── Misconfigured             500  the operator must mend it
+    └── SealedElsewhere       503  the key is not here under which something was sealed
 
 ``code`` is the wire contract and never renamed. ``transient``: may the same request succeed later?
 Each class says what happened, then what to do about it: the reference is generated from that.
@@ -397,3 +398,15 @@ class Misconfigured(SakkError):
     """
 
     code = "misconfigured"
+
+
+class SealedElsewhere(Misconfigured):
+    """The vault's key that something was sealed under is not on this machine.
+
+    Nothing of it is lost: the operator copies the file that `SAKK_VAULT_KEY_FILE` names from where
+    it was sealed, and starts Sakk again.
+    """
+
+    code = "sealed_elsewhere"
+    status = 503
+    transient = True

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -245,6 +245,14 @@ Rule = (
     | Named
 )
 
+# Fields of each kind as they are written, what all have first.
+_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    str(each.__struct_config__.tag): tuple(
+        name for name in each.__struct_fields__ if name not in ("name", "verdict")
+    )
+    for each in get_args(Rule)
+}
+
 # Many threads read rules: what msgspec learns of a type, it has learnt before there are any. One
 # that reads by what another is learning crashes the process.
 _LEARNT: Final = msgspec.json.Decoder(tuple[Rule, ...])
@@ -258,14 +266,14 @@ def read_rules(document: object) -> tuple[Rule, ...]:
     try:
         rules = msgspec.convert(document, tuple[Rule, ...])
     except msgspec.ValidationError as error:
-        said, _, path = str(error).partition(" - at ")
-        raise ParameterInvalid("{said}.", param=_param(path.strip("`")), said=said) from None
-    try:
-        _check(rules)
-    except ValueError as error:
-        path, _, said = str(error).partition(": ")
-        raise ParameterInvalid("{said}", param=_param(path), said=said) from None
+        raise _unreadable(str(error)) from None
+    _check(rules)
     return rules
+
+
+def fields_of(kind: str) -> tuple[str, ...]:
+    """The fields that a rule of a kind has, in their order, beside its name, kind and verdict."""
+    return _FIELDS[kind]
 
 
 def load_rules(document: object) -> tuple[Rule, ...]:
@@ -393,21 +401,34 @@ BUILT_IN_NAME: Final = "default-2"
 
 
 def _check(rules: Sequence[Rule]) -> None:
-    """Check what types cannot say; ValueError: ``$[index].field: what is wrong``."""
+    """Check what types cannot say; ParameterInvalid names the field."""
     if len(rules) > RULES_MAX:
-        raise ValueError(f"$: A version has at most {RULES_MAX} rules. Join some of them.")
+        raise ParameterInvalid(
+            "A version has at most {rules_max} rules. Join some of them.",
+            param="rules",
+            rules_max=RULES_MAX,
+        )
     names: set[str] = set()
     for index, rule in enumerate(rules):
         at = f"$[{index}]"
         if not (1 <= len(rule.name) <= NAME_LENGTH_MAX and rule.name.isprintable()):
-            raise ValueError(f"{at}.name: A rule's name has 1 to {NAME_LENGTH_MAX} characters.")
+            raise ParameterInvalid(
+                "A rule's name has 1 to {length_max} characters.",
+                param=_param(f"{at}.name"),
+                length_max=NAME_LENGTH_MAX,
+            )
         if rule.name in names:
-            raise ValueError(f"{at}.name: Two rules have the name {rule.name!r}. Rename one.")
+            raise ParameterInvalid(
+                "Two rules have the name {name}. Rename one.",
+                param=_param(f"{at}.name"),
+                name=repr(rule.name),
+            )
         names.add(rule.name)
         if rule.verdict is Verdict.clear:
-            raise ValueError(
-                f"{at}.verdict: A rule calls for review or block; the operator's known_good labels"
-                " are what clears."
+            raise ParameterInvalid(
+                "A rule calls for review or block; the operator's known_good labels are what"
+                " clears.",
+                param=_param(f"{at}.verdict"),
             )
         _check_networks(rule.networks, at)
         _check_kind(rule, at)
@@ -415,14 +436,19 @@ def _check(rules: Sequence[Rule]) -> None:
 
 def _check_networks(networks: Sequence[str], at: str) -> None:
     if len(networks) > ENTRIES_MAX:
-        raise ValueError(f"{at}.networks: A list has at most {ENTRIES_MAX} entries.")
+        raise ParameterInvalid(
+            "A list has at most {entries_max} entries.",
+            param=_param(f"{at}.networks"),
+            entries_max=ENTRIES_MAX,
+        )
     for place, network in enumerate(networks):
         try:
             caip.parse_network(network)
         except ValueError:
-            raise ValueError(
-                f"{at}.networks[{place}]: {network!r} is no network: write its CAIP-2 name, like"
-                " 'eip155:8453'."
+            raise ParameterInvalid(
+                "{network} is no network: write its CAIP-2 name, like 'eip155:8453'.",
+                param=_param(f"{at}.networks[{place}]"),
+                network=repr(network),
             ) from None
 
 
@@ -439,30 +465,74 @@ def _check_kind(rule: Rule, at: str) -> None:
     for name in ("categories", "lists"):
         entries = getattr(rule, name, None)
         if entries is not None and not 1 <= len(entries) <= ENTRIES_MAX:
-            raise ValueError(f"{at}.{name}: Name at least one, and at most {ENTRIES_MAX}.")
+            raise ParameterInvalid(
+                "Name at least one, and at most {entries_max}.",
+                param=_param(f"{at}.{name}"),
+                entries_max=ENTRIES_MAX,
+            )
     if isinstance(rule, AmountRule) and rule.amount is None:
-        raise ValueError(f"{at}.amount: A rule about the amount says from which on.")
+        raise ParameterInvalid(
+            "A rule about the amount says from which on.", param=_param(f"{at}.amount")
+        )
     if isinstance(rule, Velocity) and rule.count_min is None and rule.units_min is None:
-        raise ValueError(f"{at}.count_min: Say count_min, units_min or both.")
+        raise ParameterInvalid(
+            "Say how many transfers at least, how much at least, or both.",
+            param=_param(f"{at}.count_min"),
+        )
     is_of_transfers = rule.direction is not None or rule.networks or rule.amount is not None
     if isinstance(rule, Named) and is_of_transfers:
-        raise ValueError(f"{at}: A name has no direction, network or amount: leave them out.")
+        raise ParameterInvalid(
+            "A name has no direction, network or amount: leave them out.", param=_param(at)
+        )
 
 
 def _check_number(value: int, least: int, most: int, at: str) -> None:
     if not least <= value <= most:
-        raise ValueError(f"{at}: {value} is not a whole number from {least} to {most}.")
+        raise ParameterInvalid(
+            "{value} is not a whole number from {least} to {most}.",
+            param=_param(at),
+            value=value,
+            least=least,
+            most=most,
+        )
 
 
 def _check_limit(limit: Limit, at: str) -> None:
     if not limit.units and limit.whole is None:
-        raise ValueError(f"{at}: Say units of a currency, or whole units of any.")
+        raise ParameterInvalid("Say units of a currency, or whole units of any.", param=_param(at))
     digits = {f"units.{currency}": text for currency, text in limit.units.items()}
     if limit.whole is not None:
         digits["whole"] = limit.whole
     for name, text in digits.items():
         if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX):
-            raise ValueError(f"{at}.{name}: {text!r} is not a whole number in digits.")
+            raise ParameterInvalid(
+                "{text} is not a whole number in digits.",
+                param=_param(f"{at}.{name}"),
+                text=repr(text),
+            )
+
+
+def _unreadable(error: str) -> ParameterInvalid:
+    """What msgspec says of a document that is none of ours, in words that pages can translate."""
+    said, _, path = error.partition(" - at ")
+    param = _param(path.strip("`"))
+    if found := re.fullmatch("Object missing required field `(.+)`", said):
+        needed = _param(f"{path.strip('`')}.{found[1]}")
+        return ParameterInvalid("The field {field} is needed.", param=needed, field=found[1])
+    if found := re.fullmatch("Object contains unknown field `(.+)`", said):
+        return ParameterInvalid("There is no field {field} here.", param=param, field=found[1])
+    if found := re.fullmatch("Invalid (?:enum )?value (.+)", said):
+        return ParameterInvalid(
+            "{value} is none of what may stand here.", param=param, value=found[1]
+        )
+    if found := re.fullmatch("Expected `(.+)`, got `(.+)`", said):
+        return ParameterInvalid(
+            "What stands here is to be {expected}, and is {got}.",
+            param=param,
+            expected=found[1],
+            got=found[2],
+        )
+    return ParameterInvalid("{said}.", param=param, said=said)
 
 
 def _seconds(moment: datetime | None) -> int | None:

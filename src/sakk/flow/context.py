@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sakk.core.bank_account import BankAccount
-from sakk.core.errors import Misconfigured
+from sakk.core.errors import SealedElsewhere
 from sakk.core.network import Network
 from sakk.flow.book import Books
 from sakk.rails.bank.rail import BankRail
@@ -60,9 +60,9 @@ class Parts:
         return self.signer
 
     def secrets_vault(self) -> Vault:
-        """Where second factors are sealed; Misconfigured on a machine without its key."""
+        """Where second factors are sealed; SealedElsewhere on a machine without its key."""
         if self.vault is None:
-            raise Misconfigured(
+            raise SealedElsewhere(
                 "This machine has no vault key: set SAKK_VAULT_KEY_FILE to a copy of the file that"
                 " the first server made.",
                 param="SAKK_VAULT_KEY_FILE",

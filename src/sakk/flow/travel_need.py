@@ -17,7 +17,7 @@ from sakk.core import event
 from sakk.core import travel_rule as rules
 from sakk.core.case import CaseKind, Opening, Priority
 from sakk.core.claim import token_hash
-from sakk.core.errors import Misconfigured
+from sakk.core.errors import SealedElsewhere
 from sakk.core.event import NewEvent
 from sakk.core.ivms101 import IdentityPayload, Person, read, write
 from sakk.core.money import format_decimal
@@ -115,7 +115,7 @@ def judge(
     """The payouts, of one account and mode, with how far their records are; records are written.
 
     ``given``: what the caller said of their beneficiaries, by their ids; what it did not say comes
-    from the address book. Raises ParameterInvalid for what is no IVMS101, and Misconfigured on a
+    from the address book. Raises ParameterInvalid for what is no IVMS101, and SealedElsewhere on a
     machine that can not seal what it is told.
     """
     if not rows:
@@ -189,7 +189,7 @@ def ground_of(
     if found is None:
         return None
     if vault is None:
-        raise Misconfigured(
+        raise SealedElsewhere(
             "The Travel Rule's data is sealed, and this machine has no vault key: set"
             " SAKK_VAULT_KEY_FILE to a copy of the file that the first server made.",
             param="SAKK_VAULT_KEY_FILE",

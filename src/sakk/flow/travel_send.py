@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection
 
+from sakk.core.errors import SealedElsewhere
 from sakk.core.travel_rule import TravelRule
 from sakk.core.trp import Confirmation, Resolution
 from sakk.flow.context import Parts
@@ -39,11 +40,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A message, and what its sending takes: read before any call, in one transaction."""
+    """A message, and what its sending takes: read before any call, in one transaction.
+
+    ``sealed``: why it can not be read on this machine; it waits, and the others go.
+    """
 
     message: TravelMessage
     asked: Asked | None = None
     resolution: Resolution | None = None
+    sealed: str | None = None
 
 
 _due = claimable(
@@ -81,9 +86,18 @@ def _prepared(connection: Connection, parts: Parts, message: TravelMessage) -> D
     """What an inquiry says is opened from its record; a confirmation says it itself."""
     if message.kind == MessageKind.confirmation:
         return Due(message)
-    vault = parts.secrets_vault()
     record = store.find(connection, store.travel_rules.c.id == message.record)
     assert record is not None
+    try:
+        return _unsealed(connection, parts, message, record)
+    except SealedElsewhere as error:
+        return Due(message, sealed=error.message)
+
+
+def _unsealed(
+    connection: Connection, parts: Parts, message: TravelMessage, record: TravelRule
+) -> Due:
+    vault = parts.secrets_vault()
     if message.kind == MessageKind.resolution:
         if message.detail["rejected"] is not None:
             return Due(message, resolution=Resolution(rejected=message.detail["rejected"]))
@@ -110,6 +124,8 @@ def _asset(connection: Connection, record: TravelRule, asset: str) -> dict[str, 
 
 def _send(rail: TravelRail, due: Due) -> Told:
     message = due.message
+    if due.sealed is not None:
+        return Told(taken=False, error=due.sealed)
     match MessageKind(message.kind):
         case MessageKind.inquiry:
             assert due.asked is not None

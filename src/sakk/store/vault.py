@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from sakk.core.errors import Misconfigured
+from sakk.core.errors import SealedElsewhere
 
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
@@ -49,7 +49,7 @@ class Vault:
         return Ed25519PrivateKey.from_private_bytes(self.derive("authority"))
 
     def open(self, sealed: bytes, owner: str) -> str:
-        """The secret; Misconfigured if it was sealed with another key, or for another owner."""
+        """The secret; SealedElsewhere if it was sealed with another key, or for another owner."""
         return self.open_bytes(sealed, owner).decode()
 
     def seal_bytes(self, content: bytes, owner: str) -> bytes:
@@ -63,8 +63,9 @@ class Vault:
         try:
             return AESGCM(self.key).decrypt(nonce, body, owner.encode())
         except InvalidTag:
-            raise Misconfigured(
-                f"What is sealed for {owner} does not open with this machine's vault key: copy"
-                " the file that SAKK_VAULT_KEY_FILE names from where it was sealed.",
+            raise SealedElsewhere(
+                "What is sealed for {owner} does not open with this machine's vault key. It is not"
+                " lost: copy the file that SAKK_VAULT_KEY_FILE names from where it was sealed.",
                 param="SAKK_VAULT_KEY_FILE",
+                owner=owner,
             ) from None
