@@ -96,7 +96,7 @@ def sign_mandate(api: Api, **terms: Any) -> Signed:
 
 def objects_of_agents(api: Api) -> dict[str, str]:
     """One of each kind, by the names of the paths' parameters."""
-    signed = sign_mandate(api, may_park=True)
+    signed = sign_mandate(api, may_park=True, may_invoice=True)
     spend = signed.ask(
         api,
         "POST",
@@ -104,6 +104,10 @@ def objects_of_agents(api: Api) -> dict[str, str]:
         {"reference": "1", "amount": 1, "payee": {"account": api.world.operator.account}},
     )
     assert spend.status_code == 200, spend.text
+    invoice = signed.ask(
+        api, "POST", f"/v1/mandates/{signed.id}/invoices", {"reference": "1", "amount": 1}
+    )
+    assert invoice.status_code == 200, invoice.text
     parked = _made(
         api, "/v1/pool_movements", {"direction": "park", "amount": 1, "currency": "usdc"}
     )
@@ -130,6 +134,7 @@ def objects_of_agents(api: Api) -> dict[str, str]:
         "owner_key": signed.owner_key,
         "spend": str(spend.json()["id"]),
         "pool_movement": str(parked["id"]),
+        "invoice": str(invoice.json()["id"]),
     }
 
 

@@ -221,6 +221,52 @@ def test_a_model_sees_its_mandate_and_parks_by_the_agents_key(api: Api, signed: 
     assert "The pool does not hold" in refused.content[0].text
 
 
+def test_an_agent_asks_others_to_pay_where_its_owner_signed_that(api: Api, signed: Signed) -> None:
+    """By its own key alone: as `sakk mcp` does, once under a reference, and no other's payments."""
+    asking = sign_mandate(api, may_invoice=True)
+    foreign = api.call("POST", "/v1/payment_intents", json={"amount": 100, "currency": "usd"})
+    path = f"/v1/mandates/{asking.id}/invoices"
+    with AgentClient(asking.id, bytes(asking.agent.key), api.url) as desk:
+        agent = Agent(Wallet(bytes(asking.agent.key)), desk=desk)
+
+        async def run() -> list[Any]:
+            async with Client(build(agent)) as client:
+                made = [
+                    await client.call_tool(
+                        "create_invoice", {"amount": units, "reference": "order"}
+                    )
+                    for units in (7, 7, 8)
+                ]
+                invoice = made[0].structured_content["id"]
+                return [*made, await client.call_tool("check_invoice", {"invoice": invoice})]
+
+        made, again, other, checked = asyncio.run(run())
+    invoice = made.structured_content
+    assert (invoice["amount"], invoice["currency"], invoice["status"]) == (
+        7,
+        "usdc",
+        "requires_action",
+    )
+    assert again.structured_content["id"] == checked.structured_content["id"] == invoice["id"]
+    assert other.is_error
+    assert "that of another invoice" in other.content[0].text
+    shown = api.call("GET", f"/v1/payment_intents/{invoice['id']}").json()
+    assert (shown["amount"], shown["object"]) == (7, "payment_intent")
+    # Nothing else of the account's is there for it, nor is what another mandate's agent made.
+    for who, wanted in ((asking, foreign.json()["id"]), (signed, invoice["id"])):
+        got = who.ask(api, "GET", f"/v1/mandates/{who.id}/invoices/{wanted}")
+        assert got.status_code == 404, got.text
+    refused = signed.ask(
+        api, "POST", f"/v1/mandates/{signed.id}/invoices", {"reference": "1", "amount": 1}
+    )
+    assert refused.json()["error"]["details"]["limit"] == "invoice", refused.text
+    chain = asking.ask(api, "POST", path, {"reference": "2", "amount": 1, "networks": ["eip155:1"]})
+    assert chain.status_code == 400, chain.text
+    assert api.call("POST", f"/v1/mandates/{asking.id}/revoke", json={}).status_code == 200
+    gone = asking.ask(api, "POST", path, {"reference": "3", "amount": 1})
+    assert gone.json()["error"]["code"] == "mandate_refused", gone.text
+
+
 def test_a_restricted_key_registers_no_owner(api: Api) -> None:
     made = api.call("POST", "/v1/api_keys", json={"scopes": ["owner_keys:write"]}).json()
     answer = api.call(

@@ -34,6 +34,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "reassign_bill_share": {"money_request": "mreq_none"},
     "top_up_channel": {"amount": 1},
     "create_mandate_spend": {"reference": "1", "amount": 1, "payee": {}},
+    "create_mandate_invoice": {"reference": "1", "amount": 1},
     "park_under_mandate": {"reference": "1", "amount": 1},
     "unpark_under_mandate": {"reference": "1", "amount": 1},
     "create_charge_refund": {"session": "ses_1", "nonce": "1"},

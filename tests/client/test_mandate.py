@@ -10,6 +10,7 @@ import pytest
 from sakk.client import SakkClient
 from sakk.client import mandate as objects
 from sakk.client.endpoint import ListOptions
+from sakk.client.objects import PaymentIntent
 
 from .conftest import Reply, Script
 from .test_agreement import route_of
@@ -31,6 +32,7 @@ SPEND = shown(
 )
 MOVED = shown("pool_movement", direction="park", amount=5, currency="usdc", status="posted")
 RULE = shown("refill", channel="ch_1", mandate="mnd_1", below=1, up_to=2, status="active")
+INVOICE = shown("payment_intent", amount=5, currency="usdc", status="requires_action")
 SPENDS = "/v1/mandates/mnd_1/spends"
 
 Call = Callable[[SakkClient], Any]
@@ -97,6 +99,18 @@ CALLS: list[tuple[Call, dict[str, Any], str, dict[str, Any] | None]] = [
         {"reference": "7", "amount": 5},
     ),
     (
+        lambda c: c.mandates.invoice("mnd_1", reference="7", amount=5, networks=["eip155:1"]),
+        INVOICE,
+        "POST /v1/mandates/mnd_1/invoices",
+        {"reference": "7", "amount": 5, "networks": ["eip155:1"]},
+    ),
+    (
+        lambda c: c.mandates.retrieve_invoice("mnd_1", "pi_1"),
+        INVOICE,
+        "GET /v1/mandates/mnd_1/invoices/pi_1",
+        None,
+    ),
+    (
         lambda c: c.pool_movements.create(direction="park", amount=5, currency="usdc"),
         MOVED,
         "POST /v1/pool_movements",
@@ -128,6 +142,7 @@ FILTERS: dict[str, Any] = {
 }
 KINDS: dict[str, Any] = {
     "owner_key": objects.OwnerKey,
+    "payment_intent": PaymentIntent,
     "mandate": objects.Mandate,
     "mandate_spend": objects.MandateSpend,
     "pool_movement": objects.PoolMovement,

@@ -214,6 +214,7 @@ def test_every_limit_is_said_in_words() -> None:
         {"payee_max": 1},
         {"approval_above": 0},
         {"may_park": True},
+        {"may_invoice": True},
         {"periods": (Period(60, 1),)},
         {"payees": (PayeeRule(account=SELLER),)},
         {"networks": ("sakk",)},

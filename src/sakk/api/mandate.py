@@ -104,6 +104,9 @@ class TermsParameters(Strict):
     may_park: Annotated[
         bool, Field(description="The agent may move idle balance into the pool and back.")
     ] = False
+    may_invoice: Annotated[
+        bool, Field(description="The agent may ask others to pay the account.")
+    ] = False
     periods: Annotated[
         list[PeriodParameters], Field(default_factory=list, max_length=rules.PERIODS_MAX)
     ]
@@ -425,6 +428,7 @@ def _terms(context: Context, given: TermsParameters) -> Terms:
         payee_max=given.payee_max,
         approval_above=given.approval_above,
         may_park=given.may_park,
+        may_invoice=given.may_invoice,
         periods=tuple(Period(**each.model_dump()) for each in given.periods),
         payees=tuple(PayeeRule(**each.model_dump()) for each in given.payees),
         categories=tuple(CategoryRule(**each.model_dump()) for each in given.categories),

@@ -14,16 +14,20 @@ from sakk.api.parameters import (
     Parameters,
     Strict,
 )
+from sakk.api.payment import PaymentIntentShape
 from sakk.api.pool import PoolMovementShape
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import mandate_spend as rules
 from sakk.core.errors import ResourceMissing
+from sakk.core.mandate import NETWORKS_MAX
 from sakk.core.metadata import merge
+from sakk.core.payment import public
 from sakk.core.pool import PREFIX as POOL_PREFIX
 from sakk.core.pool import Direction, public_movement
 from sakk.core.spend import read_payee
 from sakk.flow import mandate as mandates
+from sakk.flow import mandate_invoice as invoices
 from sakk.flow import mandate_spend as flow
 from sakk.flow import pool
 from sakk.flow.pool import PoolRequest
@@ -77,6 +81,23 @@ class ParkParameters(Parameters):
 
     reference: Reference
     amount: Amount
+
+
+class MandateInvoiceCreate(Parameters):
+    """What is asked for, in the mandate's currency."""
+
+    reference: Reference
+    amount: Amount
+    networks: Annotated[
+        list[Identifier] | None,
+        Field(
+            min_length=1,
+            max_length=NETWORKS_MAX,
+            description="On which it may be paid; by default on all that the mandate allows.",
+        ),
+    ] = None
+    description: LongText | None = None
+    metadata: Metadata | None = None
 
 
 class PayeeShape(Shape):
@@ -220,6 +241,52 @@ def park(context: Context, mandate: str, body: ParkParameters) -> Document:
 def unpark(context: Context, mandate: str, body: ParkParameters) -> Document:
     """Take parked balance back, at once."""
     return _moved(context, mandate, body, Direction.unpark)
+
+
+@resource.post(
+    "/v1/mandates/{mandate}/invoices",
+    returns=PaymentIntentShape,
+    operation="create_mandate_invoice",
+)
+def create_invoice(context: Context, mandate: str, body: MandateInvoiceCreate) -> Document:
+    """Ask to be paid, under a mandate whose `may_invoice` allows it.
+
+    A payment intent of the mandate's account. Asked again under the same reference it is the same
+    one. At most 100 of a mandate may wait to be paid.
+    """
+    under = mandates.find(
+        context.connection, mandate, account_id=context.account_id, livemode=context.livemode
+    )
+    intent = invoices.create(
+        context.connection,
+        context.catalogue,
+        invoices.InvoiceRequest(
+            reference=body.reference,
+            amount=body.amount,
+            currency=under.currency,
+            networks=body.networks,
+            description=body.description,
+            metadata=merge({}, body.metadata or {}),
+        ),
+        under=under,
+        identifier=context.object_id("pi"),
+        now=context.now,
+        request_id=context.request_id,
+    )
+    return public(intent)
+
+
+@resource.get(
+    "/v1/mandates/{mandate}/invoices/{invoice}",
+    returns=PaymentIntentShape,
+    operation="retrieve_mandate_invoice",
+)
+def retrieve_invoice(context: Context, mandate: str, invoice: str) -> Document:
+    """An invoice of a mandate as it stands: its status, and what arrived."""
+    under = mandates.find(
+        context.connection, mandate, account_id=context.account_id, livemode=context.livemode
+    )
+    return public(invoices.find(context.connection, invoice, under=under))
 
 
 def _moved(context: Context, mandate: str, body: ParkParameters, direction: Direction) -> Document:

@@ -39,7 +39,7 @@ def mcp(
     api_key: Annotated[
         str | None,
         typer.Option(
-            envvar="SAKK_API_KEY", help="A key of an account, to make invoices: sk_… or rk_…"
+            envvar="SAKK_API_KEY", help="A key of an account, to show `--mandate` by: sk_… or rk_…"
         ),
     ] = None,
     base_url: Annotated[

@@ -22,6 +22,7 @@ from eth_account.messages import encode_typed_data
 from sakk.client.client import BASE_URL, SakkClient
 from sakk.client.exact import account_of
 from sakk.client.mandate import Budget, Mandate, MandateSpend, PoolMovement
+from sakk.client.objects import PaymentIntent
 from sakk.client.transport import TIMEOUT_SECONDS, RetryPolicy, Transport
 
 _TEXT: Final = {"type": "string"}
@@ -77,6 +78,14 @@ class AgentClient(SakkClient):
     def unpark(self, reference: str, amount: int) -> PoolMovement:
         """Take parked balance back, at once."""
         return self.mandates.unpark(self.mandate, reference=reference, amount=amount)
+
+    def invoice(self, reference: str, amount: int, **more: Any) -> PaymentIntent:
+        """Ask others to pay the account, where the mandate allows it; under one reference once."""
+        return self.mandates.invoice(self.mandate, reference=reference, amount=amount, **more)
+
+    def invoiced(self, payment_intent: str) -> PaymentIntent:
+        """An invoice as it stands."""
+        return self.mandates.retrieve_invoice(self.mandate, payment_intent)
 
 
 class _Signing(Transport):

@@ -8,13 +8,13 @@
 An agent asks with an API key that is bound to its mandate, or signs each request itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Unpack
 
 import msgspec
 
 from sakk.client.endpoint import ListOptions, Retrievable, present
-from sakk.client.objects import Resource
+from sakk.client.objects import PaymentIntent, Resource
 from sakk.client.page import Page
 
 
@@ -302,6 +302,32 @@ class Mandates(Retrievable[Mandate]):
         """Take parked balance back, at once."""
         body = {"reference": reference, "amount": amount}
         return self._post(PoolMovement, self._path(id, "unpark"), body, idempotency_key)
+
+    def invoice(
+        self,
+        id: str,
+        *,
+        reference: str,
+        amount: int,
+        networks: Sequence[str] | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> PaymentIntent:
+        """Ask others to pay the account; asked again under the same reference, it is the same."""
+        body = {
+            "reference": reference,
+            "amount": amount,
+            "networks": networks,
+            "description": description,
+            "metadata": metadata,
+        }
+        path = self._path(id, "invoices")
+        return self._post(PaymentIntent, path, present(body), idempotency_key)
+
+    def retrieve_invoice(self, id: str, payment_intent: str) -> PaymentIntent:
+        """An invoice of a mandate as it stands."""
+        return self._get(PaymentIntent, self._path(id, "invoices", payment_intent))
 
 
 class PoolMovements(Retrievable[PoolMovement]):

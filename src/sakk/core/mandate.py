@@ -137,7 +137,8 @@ class Terms:
 
     ``count``: payments in all. ``payee_max``: to each payee that has no limit of its own.
     ``approval_above``: a payment of more waits for a person. ``may_park``: the agent may move idle
-    balance into the pool and back. ``salt`` makes two mandates of equal terms two.
+    balance into the pool and back. ``may_invoice``: it may ask others to pay the account. ``salt``
+    makes two mandates of equal terms two.
     """
 
     account_id: str
@@ -156,6 +157,7 @@ class Terms:
     payee_max: int | None = None
     approval_above: int | None = None
     may_park: bool = False
+    may_invoice: bool = False
     periods: tuple[Period, ...] = ()
     payees: tuple[PayeeRule, ...] = ()
     categories: tuple[CategoryRule, ...] = ()
@@ -269,9 +271,18 @@ def read_document(written: Mapping[str, Any]) -> Terms:
 
 
 def typed_data(terms: Terms) -> dict[str, Any]:
-    """What the owner signs: for ``eth_signTypedData_v4``. A limit of zero there is no limit."""
+    """What the owner signs: for ``eth_signTypedData_v4``. A limit of zero there is no limit.
+
+    ``mayInvoice`` is there where it is true: what was signed before there was such a term is the
+    same typed data still.
+    """
+    types = {name: list(fields) for name, fields in TYPES.items()}
+    more: dict[str, Any] = {}
+    if terms.may_invoice:
+        types["Mandate"].append({"name": "mayInvoice", "type": "bool"})
+        more["mayInvoice"] = True
     return {
-        "types": {name: list(fields) for name, fields in TYPES.items()},
+        "types": types,
         "primaryType": "Mandate",
         "domain": {"name": DOMAIN_NAME, "version": DOMAIN_VERSION},
         "message": {
@@ -318,6 +329,7 @@ def typed_data(terms: Terms) -> dict[str, Any]:
             "expiresAt": str(terms.expires_at),
             "replaces": terms.replaces or "",
             "salt": terms.salt,
+            **more,
         },
     }
 
@@ -357,6 +369,8 @@ def statement(terms: Terms) -> str:
         said.append(f"Only by {', '.join(terms.schemes)}.")
     if terms.may_park:
         said.append("It may move idle balance into the pool and back.")
+    if terms.may_invoice:
+        said.append("It may ask others to pay the account.")
     if terms.replaces is not None:
         said.append(f"This replaces {terms.replaces}.")
     return " ".join(said)

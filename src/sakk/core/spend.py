@@ -55,6 +55,7 @@ class Limit(StrEnum):
     payee_limit = "payee_limit"
     category_limit = "category_limit"
     park = "park"
+    invoice = "invoice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,6 +172,20 @@ def find(connection: Connection, identifier: str, *, account_id: str, livemode: 
     return found
 
 
+def require_standing(under: Mandate, currency: str, *, now: datetime) -> Terms:
+    """The terms of a mandate that holds now, and is in a currency; MandateRefused."""
+    terms = rules.read_document(under.terms)
+    if under.status != MandateStatus.active:
+        raise refused(Limit.revoked, f"The mandate {under.id} is revoked.")
+    if not rules.has_begun(terms, now):
+        raise refused(Limit.not_begun, f"The mandate begins at {terms.starts_at} (Unix time).")
+    if rules.is_over(terms, now):
+        raise refused(Limit.expired, f"The mandate ended at {terms.expires_at} (Unix time).")
+    if currency != terms.currency:
+        raise refused(Limit.currency, f"The mandate is in {terms.currency}, not {currency}.")
+    return terms
+
+
 def public(parts: Parts, mandate: Mandate) -> dict[str, Any]:
     """The API's object, with what is left of each budget."""
     now = parts.clock()

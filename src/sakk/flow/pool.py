@@ -4,15 +4,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sakk.core import chart, event, money
-from sakk.core import mandate as mandate_rules
 from sakk.core import pool as rules
 from sakk.core.errors import BalanceInsufficient, ParameterInvalid
 from sakk.core.event import NewEvent
-from sakk.core.mandate import Mandate, MandateStatus
+from sakk.core.mandate import Mandate
 from sakk.core.pool import Direction, PoolMovement
 from sakk.core.spend import Limit, refused
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
+from sakk.flow.mandate import require_standing
 from sakk.flow.stage import Stage
 from sakk.store import balance, network
 from sakk.store import event as events
@@ -55,7 +55,9 @@ def move(
             movement = store.find(connection, identifier, account_id=account_id, livemode=livemode)
         if movement is None:
             if under is not None:
-                _check_allowed(parts, under, request.currency)
+                terms = require_standing(under, request.currency, now=parts.clock())
+                if not terms.may_park:
+                    raise refused(Limit.park, "The mandate does not let its agent use the pool.")
             currencies = {each.currency: each for each in network.list_currencies(connection)}
             if request.currency not in currencies:
                 raise ParameterInvalid(
@@ -127,21 +129,6 @@ def left_behind_stage(parts: Parts) -> Stage:
         return len(rows)
 
     return Stage("pool.post", run, idle_seconds=5.0)
-
-
-def _check_allowed(parts: Parts, under: Mandate, currency: str) -> None:
-    now = parts.clock()
-    terms = mandate_rules.read_document(under.terms)
-    if under.status != MandateStatus.active:
-        raise refused(Limit.revoked, f"The mandate {under.id} is revoked.")
-    if not mandate_rules.has_begun(terms, now):
-        raise refused(Limit.not_begun, f"The mandate begins at {terms.starts_at} (Unix time).")
-    if mandate_rules.is_over(terms, now):
-        raise refused(Limit.expired, f"The mandate ended at {terms.expires_at} (Unix time).")
-    if currency != terms.currency:
-        raise refused(Limit.currency, f"The mandate is in {terms.currency}, not {currency}.")
-    if not terms.may_park:
-        raise refused(Limit.park, "The mandate does not let its agent use the pool.")
 
 
 def _post(parts: Parts, movement: PoolMovement, request_id: str | None) -> PoolMovement:

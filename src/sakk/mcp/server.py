@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import httpx2
+import msgspec
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
@@ -24,6 +25,7 @@ from sakk.client.agent import AgentClient
 from sakk.client.client import SakkClient
 from sakk.client.errors import SakkError
 from sakk.client.mandate import PoolMovement
+from sakk.client.objects import PaymentIntent
 from sakk.client.wallet import Wallet, WalletError
 from sakk.client.wallet_log import BudgetExceeded, Receipt
 from sakk.client.wallet_policy import MICRO, host_of
@@ -62,16 +64,15 @@ class Agent:
 
 
 def build(agent: Agent) -> MCPServer:
-    """The server with all its tools; those of an account only where there is one."""
+    """The server with all its tools; those of an account only where there is a mandate of it."""
     # Its host reads what it writes beside its answers: what went wrong, and not each request.
     server = MCPServer("sakk", instructions=INSTRUCTIONS, log_level="WARNING")
     _add_pay(server, agent)
     _add_quote(server, agent)
     _add_reading(server, agent)
-    if agent.sakk is not None:
-        _add_invoices(server, agent.sakk)
     if agent.desk is not None:
         _add_pool(server, agent.desk)
+        _add_invoices(server, agent.desk)
     return server
 
 
@@ -173,30 +174,31 @@ def _add_reading(server: MCPServer, agent: Agent) -> None:
         return [_shown(receipt) for receipt in found]
 
 
-def _add_invoices(server: MCPServer, sakk: SakkClient) -> None:
+def _add_invoices(server: MCPServer, desk: AgentClient) -> None:
     @server.tool(title="Ask to be paid", annotations=ToolAnnotations(destructive_hint=False))
     def create_invoice(
-        amount: Annotated[int, Field(gt=0, description="In the currency's smallest unit")],
-        currency: Annotated[str, Field(description="usd, eur, usdc …", max_length=16)],
+        amount: Units,
+        reference: Reference,
         description: Annotated[str, Field(max_length=500)] = "",
     ) -> dict[str, Any]:
-        """An invoice: addresses that somebody may pay to, in stablecoins, until it expires."""
+        """An invoice in the mandate's currency: addresses that somebody may pay to, in stablecoins,
+        until it expires. Only where the mandate allows it."""
+        more = {"description": description} if description else {}
         with _client_errors_told():
-            return sakk.request(
-                "POST",
-                "/v1/payment_intents",
-                {
-                    "amount": amount,
-                    "currency": currency,
-                    **({"metadata": {"description": description}} if description else {}),
-                },
-            )
+            return _invoice(desk.invoice(reference, amount, **more))
 
     @server.tool(title="Was it paid?", annotations=ToolAnnotations(read_only_hint=True))
-    def check_invoice(invoice: Annotated[str, Field(pattern=r"^pi_[0-9a-z]{26}$")]) -> Any:
-        """An invoice as it stands: its status, and what arrived."""
+    def check_invoice(
+        invoice: Annotated[str, Field(pattern=r"^pi_[0-9a-z]{26}$")],
+    ) -> dict[str, Any]:
+        """An invoice of the mandate as it stands: its status, and what arrived."""
         with _client_errors_told():
-            return sakk.request("GET", f"/v1/payment_intents/{invoice}")
+            return _invoice(desk.invoiced(invoice))
+
+
+def _invoice(intent: PaymentIntent) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(intent)
+    return document
 
 
 def _add_pool(server: MCPServer, desk: AgentClient) -> None:

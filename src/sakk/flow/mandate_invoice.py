@@ -1,0 +1,118 @@
+"""Invoices: an agent asks others to pay its account, where its mandate says that it may."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.mandate import HERE, Mandate, Terms
+from sakk.core.payment import PaymentIntent
+from sakk.core.spend import Limit, refused
+from sakk.flow import payment
+from sakk.flow.mandate import require_standing
+from sakk.flow.payment import Catalogue, PaymentRequest
+from sakk.store import mandate_invoice as store
+from sakk.store import payment as payments
+
+# Each has addresses of its own, which are watched until it expires and after.
+OPEN_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceRequest:
+    """What is asked for, in the mandate's currency. ``reference``: the agent's own name of it."""
+
+    reference: str
+    amount: int
+    currency: str
+    networks: Sequence[str] | None
+    description: str | None
+    metadata: dict[str, str]
+
+
+def create(
+    connection: Connection,
+    catalogue: Catalogue,
+    request: InvoiceRequest,
+    *,
+    under: Mandate,
+    identifier: str,
+    now: datetime,
+    request_id: str | None = None,
+) -> PaymentIntent:
+    """A payment intent of the mandate's account; under one reference it is one.
+
+    MandateRefused where the mandate does not hold, or does not let its agent ask; UnexpectedState
+    while `OPEN_MAX` of them wait to be paid; ParameterInvalid as `payment.create`, and where the
+    reference is that of another invoice.
+    """
+    terms = require_standing(under, request.currency, now=now)
+    if not terms.may_invoice:
+        raise refused(Limit.invoice, "The mandate does not let its agent ask for payments.")
+    networks = _networks(terms, request.networks)
+    named = store.name(
+        connection, identifier, mandate=under.id, reference=request.reference, now=now
+    )
+    if named != identifier:
+        return _again(connection, request, under, named)
+    if store.count_open(connection, mandate=under.id, limit=OPEN_MAX) == OPEN_MAX:
+        raise UnexpectedState(
+            f"{OPEN_MAX} invoices of this mandate wait to be paid. Cancel some, or wait until they"
+            " expire.",
+            param="reference",
+        )
+    return payment.create(
+        connection,
+        catalogue,
+        PaymentRequest(
+            amount=request.amount,
+            currency=request.currency,
+            networks=networks,
+            description=request.description,
+            metadata=request.metadata,
+        ),
+        identifier=identifier,
+        account_id=under.account_id,
+        livemode=under.livemode,
+        now=now,
+        request_id=request_id,
+    )
+
+
+def find(connection: Connection, identifier: str, *, under: Mandate) -> PaymentIntent:
+    """An invoice of a mandate; ResourceMissing for any other payment intent."""
+    found = None
+    if store.is_of(connection, identifier, mandate=under.id):
+        found = payments.find(
+            connection, identifier, account_id=under.account_id, livemode=under.livemode
+        )
+    if found is None:
+        raise ResourceMissing(f"No such invoice: {identifier!r}.", param="invoice")
+    return found
+
+
+def _networks(terms: Terms, asked: Sequence[str] | None) -> list[str] | None:
+    """On which networks it may be paid: of those that the mandate names, where it names any."""
+    if not terms.networks:
+        return None if asked is None else list(asked)
+    allowed = [each for each in terms.networks if each != HERE]
+    wanted = allowed if asked is None else list(asked)
+    other = next((each for each in wanted if each not in allowed), None)
+    if other is not None or not wanted:
+        raise refused(Limit.network, f"The mandate allows {', '.join(allowed) or 'no chain'}.")
+    return wanted
+
+
+def _again(
+    connection: Connection, request: InvoiceRequest, under: Mandate, identifier: str
+) -> PaymentIntent:
+    known = find(connection, identifier, under=under)
+    if known.amount != request.amount:
+        raise ParameterInvalid(
+            f"The reference {request.reference!r} is that of another invoice. Use a new one.",
+            param="reference",
+        )
+    return known
