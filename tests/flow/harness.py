@@ -285,6 +285,7 @@ class World:
     def advance(self, span: timedelta) -> None:
         """Let time pass for every part and for the blocks to come."""
         self.clock.advance(span)
+        self.calls.call_all()
         for chain in self.chains:
             chain.rpc.call("evm_setNextBlockTimestamp", int(self.clock().timestamp()))
 
@@ -302,6 +303,7 @@ class World:
         """Run all stages but these until nothing moves."""
         assert set(names) <= set(self.stages), names
         self._run([stage for name, stage in self.stages.items() if name not in names])
+        self.calls.call_all()
 
     def watch(self) -> None:
         """Follow every chain to its head, and run nothing else."""
@@ -527,6 +529,7 @@ class World:
             total = moved = run_until_rest(stages, self.calls)
             while moved and turn_comes(self.database, self.clock()):
                 self.clock.advance(WAIT_TURN)
+                self.calls.call(name for name in self.stages if name.endswith(".build"))
                 moved = run_until_rest(stages, self.calls)
                 total += moved
         return total

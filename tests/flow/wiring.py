@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -94,15 +94,29 @@ class Calls:
         text = url.render_as_string(hide_password=False)
         self._connection = psycopg.connect(text, autocommit=True)
         self._heard: set[str] = set()
+        self._looks_all = True
         self._connection.add_notify_handler(lambda each: self._heard.add(each.payload))
         self._connection.execute(f"LISTEN {CHANNEL}")
 
-    def take(self) -> set[str]:
-        """Those woken since the last time by what is committed now."""
+    def call(self, stages: Iterable[str]) -> None:
+        """Something of theirs has come due by the clock."""
+        self._heard.update(stages)
+
+    def call_all(self) -> None:
+        """Time has passed, or somebody broke off: all stages look once."""
+        self._looks_all = True
+
+    def take_all(self) -> bool:
+        """Are all to look? Once, for all that have been called."""
+        looks_all, self._looks_all = self._looks_all, False
+        return looks_all
+
+    def take(self, stages: Collection[str]) -> set[str]:
+        """Those of the stages that were woken since the last time by what is committed now."""
         # The server tells what it has for us before it answers.
         self._connection.execute("SELECT 1")
-        heard = set(self._heard)
-        self._heard.clear()
+        heard = self._heard & set(stages)
+        self._heard -= heard
         return heard
 
     def close(self) -> None:
@@ -110,16 +124,27 @@ class Calls:
 
 
 def run_until_rest(stages: Sequence[Stage], calls: Calls) -> int:
-    """Run every stage, and then those that are woken, until none is; how many rows they moved.
+    """Run the stages that are woken until none is; how many rows they moved.
 
-    As in a worker, where a stage that nobody wakes looks only when its time has come. What moved
-    something looks again, and so do those that nobody ever wakes. In the long run all look once
-    more at the end, and find nothing.
+    As in a worker: what moved something looks again, and so do those that nobody ever wakes. All
+    look at first where time has passed, as they do in a worker when it is theirs, and in the end
+    where nothing has moved. In the long run all look once more at every end, and find nothing.
     """
+    try:
+        return _run_until_rest(stages, calls)
+    except BaseException:
+        calls.call_all()
+        raise
+
+
+def _run_until_rest(stages: Sequence[Stage], calls: Calls) -> int:
     # Those of a lane are woken together, and begin with its first.
     lanes = {stage.name: stage.lane or stage.name for stage in stages}
     firsts = {lane: name for name, lane in reversed(lanes.items())}
-    woken = set(firsts)
+    have_all_looked = calls.take_all()
+    woken = {lanes[name] for name in calls.take(lanes)}
+    if have_all_looked:
+        woken = set(firsts)
     total = 0
     for _ in range(ROUNDS_MAX):
         due: set[str] = set()
@@ -133,8 +158,11 @@ def run_until_rest(stages: Sequence[Stage], calls: Calls) -> int:
                 moved = stage.run()
                 if moved:
                     total += moved
-                    woken |= {lanes[name] for name in calls.take() & lanes.keys()} | {lane}
+                    woken |= {lanes[name] for name in calls.take(lanes)} | {lane}
         if total == before:
+            if total == 0 and not have_all_looked:
+                have_all_looked, woken = True, set(firsts)
+                continue
             if IS_SOAK:
                 asleep = [stage.name for stage in stages if stage.run()]
                 assert not asleep, f"nobody woke {asleep}"
