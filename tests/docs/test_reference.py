@@ -56,6 +56,8 @@ def test_every_error_of_the_api_says_what_to_do() -> None:
 def test_types_that_stages_send_are_told_apart_from_reserved_ones() -> None:
     sent = sent_types()
     assert {"payment_intent.succeeded", "payin.held", "payout.posted"} <= sent
+    # Of every module in which types are registered.
+    assert {"channel.opened", "bank_return.created", "settlement.paid", "report.failed"} <= sent
     assert sent <= set(EVENT_TYPES)
 
 

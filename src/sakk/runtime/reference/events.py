@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import sakk
-from sakk.core import channel_event, checkout_event, event
+from sakk.core import event
 from sakk.core.event import EVENT_TYPES, EventType
 from sakk.runtime.reference.markdown import code, page, sentence, table
 
-# Where types are registered, each under a constant.
-REGISTRIES = (event, channel_event, checkout_event)
+# Where types are registered, each under a constant: `core/event.py` names the modules of the rest.
+REGISTRIES = (event, *(each for name, each in vars(event).items() if name.endswith("_event")))
 
 
 def events_page() -> str:
