@@ -16,11 +16,9 @@ from sakk.core.payin import (
     Match,
     PayIn,
     PayInRole,
-    PayInStatus,
     allocate,
     credited_amount,
     is_moved,
-    is_pending,
     match_payment,
     postings,
     public,
@@ -323,11 +321,6 @@ def test_custody_takes_every_unit_and_a_reversal_gives_all_of_them_back(
         totals[each.debit.name] = totals.get(each.debit.name, 0) + each.amount
         totals[each.credit.name] = totals.get(each.credit.name, 0) - each.amount
     assert set(totals.values()) == {0}
-
-
-@pytest.mark.parametrize("status", list(PayInStatus))
-def test_pending_is_what_is_on_its_way(status: PayInStatus) -> None:
-    assert is_pending(status) is (status in ("seen", "confirmed", "screened", "held"))
 
 
 def test_public_tells_a_merchant_nothing_of_a_hold() -> None:

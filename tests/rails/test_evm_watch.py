@@ -328,33 +328,6 @@ def test_a_node_that_was_away_is_caught_up_with(
     assert lied_to.transfers() == follower.to_head()
 
 
-def test_a_frozen_head_is_an_alarm(
-    chain: Chain, liar: LyingNode, open_rpc: OpenRpc, ours: str
-) -> None:
-    now = [0.0]
-    rpc = open_rpc(liar.url, chain.rpc_url)
-    watcher = EvmWatcher(
-        NETWORK,
-        rpc,
-        AddressSet([ours]),
-        stale_seconds=30,
-        clock=lambda: 1_700_000_000 + now[0],
-        monotonic=lambda: now[0],
-    )
-    chain.mine()
-    frozen = chain.rpc.call("eth_getBlockByNumber", "latest", False)
-    frozen["timestamp"] = hex(1_700_000_000)
-    liar.answer("eth_getBlockByNumber", lambda params, result: frozen)
-    facts = watcher.head_facts()
-    assert (facts.stale, facts.age_seconds, facts.lag_blocks) == (False, 0, 0)
-    chain.mine(7)
-    liar.answer("eth_blockNumber", lambda params, result: frozen["number"])
-    now[0] = 31.0
-    facts = watcher.head_facts()
-    assert (facts.stale, facts.age_seconds, facts.unchanged_seconds) == (True, 31, 31)
-    assert facts.lag_blocks == 7
-
-
 def test_finalized_is_below_the_head(chain: Chain, follower: Follower) -> None:
     chain.mine(3)
     finalized = follower.watcher.finalized()

@@ -38,7 +38,7 @@ def append(
 def test_heights_rise_by_one_and_each_hash_holds_all_before_it(database: Database) -> None:
     with database.begin() as connection:
         assert store.height_of(connection, NETWORK, ASSET) == 0
-        assert store.find_graph(connection, NETWORK, ASSET) is None
+        assert store.list_graphs(connection) == []
     first = append(database, BatchKind.followed, (1, 2), payload(1, 2))
     second = append(database, BatchKind.undone, (2, 1))
     assert (first.height, second.height) == (1, 2)

@@ -22,7 +22,6 @@ DISPERSE = abi.selector("disperse(address,bytes32[])")
 FAILED_TOPIC = "0x" + evm.keccak256(b"Failed(address,uint256,bytes)").hex()
 STOPPED_TOPIC = "0x" + evm.keccak256(b"Stopped(address,uint256)").hex()
 
-_HEAD_BYTES = abi.SELECTOR_BYTES + 3 * abi.WORD_BYTES
 _UNITS_BYTES = 12
 
 

@@ -385,22 +385,6 @@ def shown_status(status: str) -> str:
             return status
 
 
-def is_pending(status: str) -> bool:
-    """Is the money on its way, from the merchant's point of view?"""
-    match PayInStatus(status):
-        case PayInStatus.seen | PayInStatus.confirmed | PayInStatus.screened | PayInStatus.held:
-            return True
-        case (
-            PayInStatus.posted
-            | PayInStatus.released
-            | PayInStatus.returned
-            | PayInStatus.seized
-            | PayInStatus.orphaned
-            | PayInStatus.reversed
-        ):
-            return False
-
-
 def public(payin: PayIn, *, operator: bool) -> dict[str, Any]:
     """The API's object ``payin``; a merchant sees a held one as ``under_review``, no reason."""
     is_withheld = shown_status(payin.status) != payin.status or is_screened_reason(payin.reason)

@@ -34,7 +34,6 @@ ISSUER: Final = "Sakk"
 # Of a million codes three are right at any time: this makes a guess take years.
 FAILURES_MAX: Final = 5
 LOCKED_FOR: Final = timedelta(minutes=5)
-PUBLIC_KEY_DIGITS: Final = 64
 NAME_LENGTH_MAX: Final = 100
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,180}")
 _HASH = re.compile(r"[0-9a-f]{64}")

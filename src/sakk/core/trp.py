@@ -23,7 +23,6 @@ from sakk.core.ivms101 import IdentityPayload, read
 
 API_VERSION: Final = "3.2.1"
 VERSION_HEADER: Final = "api-version"
-EXTENSIONS_HEADER: Final = "api-extensions"
 REQUEST_HEADER: Final = "request-identifier"
 ADDRESS_LENGTH_MAX: Final = 1_000
 URL_LENGTH_MAX: Final = 2_000

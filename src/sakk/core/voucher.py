@@ -26,7 +26,6 @@ RESERVATION: Final = struct.Struct(">BBHQ8s12s32s64s")
 END: Final = struct.Struct(">BxHQ8x12s16s80x")
 RESULT: Final = struct.Struct(">BxH20s8x16s12s12sQ16s")
 WHOLE: Final = (1 << 64) - 1
-CEILING_MAX: Final = (1 << 96) - 1
 TAG_BYTES: Final = 8
 # Behind the reasons of sessions; the order stands on the wire.
 STATUS_FIRST: Final = 32

@@ -15,8 +15,6 @@ from markupsafe import Markup
 
 WIDTH: Final = 600
 HEIGHT: Final = 160
-SPARK_WIDTH: Final = 120
-SPARK_HEIGHT: Final = 32
 EDGE: Final = 4
 GRID_LINES: Final = 3
 # Of a bar's place, in percent.
@@ -71,21 +69,6 @@ def lines(points: Sequence[Point], words: Words, *, name: str, direction: str = 
     closed = f"{path} V{HEIGHT - EDGE} H{WIDTH if direction == 'rtl' else 0} Z" if path else ""
     drawn = Markup('<path class="area" d="{}"/><path class="stroke" d="{}"/>').format(closed, path)
     return _figure(drawn, points, words, name)
-
-
-def sparkline(points: Sequence[Point], title: str, *, name: str, direction: str = "ltr") -> Markup:
-    """A line the height of a word; its title says what it shows."""
-    return Markup(
-        '<svg class="spark" viewBox="0 0 {} {}" role="img" aria-labelledby="{}-title">'
-        '<title id="{}-title">{}</title><path class="stroke" d="{}"/></svg>'
-    ).format(
-        SPARK_WIDTH,
-        SPARK_HEIGHT,
-        name,
-        name,
-        title,
-        _path(points, SPARK_WIDTH, SPARK_HEIGHT, direction),
-    )
 
 
 def _figure(drawn: Markup, points: Sequence[Point], words: Words, name: str) -> Markup:

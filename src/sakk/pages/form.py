@@ -16,8 +16,6 @@ from pydantic_core import ErrorDetails
 from sakk.core.errors import InvalidRequest, MediaTypeUnsupported
 from sakk.pages.language import Words, mark
 
-URLENCODED: Final = "application/x-www-form-urlencoded"
-MULTIPART: Final = "multipart/form-data"
 FIELDS_MAX: Final = 500
 _BOUNDARY = re.compile(r"boundary=(?:\"([^\"]{1,70})\"|([^\s;\"]{1,70}))", re.IGNORECASE)
 _PART_NAME = re.compile(r";\s*name=\"([^\"]*)\"", re.IGNORECASE)

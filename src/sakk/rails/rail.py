@@ -106,22 +106,6 @@ class Follow:
     reorg: Reorg | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HeadFacts:
-    """How fresh a node's head is.
-
-    ``age_seconds``: the local clock less the block's timestamp. ``unchanged_seconds``: for how long
-    this head has been the same here. ``lag_blocks``: how far this provider is behind the best of
-    those configured; None with one. ``stale``: an alarm, the head is older than the network allows.
-    """
-
-    ref: BlockRef
-    age_seconds: int
-    unchanged_seconds: int
-    lag_blocks: int | None
-    stale: bool
-
-
 Intent_contra = TypeVar("Intent_contra", contravariant=True)
 Unsigned_co = TypeVar("Unsigned_co", covariant=True)
 Reference_contra = TypeVar("Reference_contra", contravariant=True)

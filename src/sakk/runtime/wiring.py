@@ -22,9 +22,6 @@ from sakk.screening.name import NameIndex
 from sakk.signing.client import SignerClient
 from sakk.store.database import Database, open_database
 
-STALE_BLOCKS = 20
-STALE_SECONDS_MIN = 30
-
 
 def make_rail(network: Network) -> EvmRail:
     """A rail for one network, with an address set of its own."""
@@ -34,7 +31,6 @@ def make_rail(network: Network) -> EvmRail:
         rpc,
         AddressSet(),
         bloom=cast(BloomMode, network.bloom),
-        stale_seconds=max(STALE_SECONDS_MIN, STALE_BLOCKS * network.block_seconds),
     )
     return EvmRail(network.network, rpc, watcher)
 

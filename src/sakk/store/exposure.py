@@ -135,11 +135,6 @@ class Import:
     imported: datetime
 
 
-def find_graph(connection: Connection, network: str, asset: str) -> Graph | None:
-    """The asset's graph; None while there is no transfer of it."""
-    return fetch_one(connection, select(exposure_graphs).where(*_is(network, asset)), Graph)
-
-
 def list_graphs(connection: Connection) -> list[Graph]:
     statement = select(exposure_graphs).order_by(exposure_graphs.c.network, exposure_graphs.c.asset)
     return fetch_all(connection, statement, Graph)

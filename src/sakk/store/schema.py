@@ -7,7 +7,7 @@ unsigned 256-bit integer exactly and arrive in Python as ``int``.
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, MetaData, Numeric, Text
+from sqlalchemy import JSON, DateTime, MetaData, Numeric, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -42,7 +42,6 @@ class Units(TypeDecorator[int]):
 Timestamp = DateTime(timezone=True)
 Document = JSON().with_variant(JSONB(), "postgresql")
 Bytes = BYTEA
-Sequence64 = BigInteger
 Identifier = Text
 
 Row = dict[str, Any]

@@ -31,7 +31,6 @@ from sakk.rails.bank.wise_statement import (
     units_of,
 )
 
-DEFAULT_ADDRESS: Final = "https://api.wise.com"
 PAGE: Final = 100
 PAGES_MAX: Final = 50
 # Clocks differ, and a transfer is never older than its payout by more than that.

@@ -14,9 +14,8 @@ some; ``none`` is for chains whose headers carry no true bloom.
 
 import gc
 import re
-import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Literal
@@ -43,7 +42,6 @@ from sakk.rails.rail import (
     BlockSeen,
     Direction,
     Follow,
-    HeadFacts,
     KnownHash,
     Reorg,
     TransferSeen,
@@ -56,7 +54,6 @@ __all__ = [
     "BloomMode",
     "EvmWatcher",
     "Follow",
-    "HeadFacts",
     "Reorg",
     "TransferSeen",
 ]
@@ -126,10 +123,9 @@ class AddressSet:
 class EvmWatcher:
     """Follows one network through one ``Rpc``. Holds no position: the caller keeps the cursor.
 
-    ``network`` is CAIP-2. ``stale_seconds``: a head older than this is an alarm (None: never).
-    ``skipped`` counts Transfer logs that touch us and are not ERC-20 transfers, by reason. Of the
-    ``tokens`` (contract in lower-case hex to asset) every transfer is handed over, whoever's.
-    ``clock`` is seconds since 1970, ``monotonic`` never goes back; tests pass their own.
+    ``network`` is CAIP-2. ``skipped`` counts Transfer logs that touch us and are not ERC-20
+    transfers, by reason. Of the ``tokens`` (contract in lower-case hex to asset) every transfer is
+    handed over, whoever's.
     """
 
     def __init__(
@@ -140,9 +136,6 @@ class EvmWatcher:
         *,
         bloom: BloomMode = "exact",
         native: bool = True,
-        stale_seconds: int | None = None,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.network = network
         self.rpc = rpc
@@ -153,21 +146,13 @@ class EvmWatcher:
         self._native_asset = caip.native_asset(network)
         self._bloom: BloomMode = bloom
         self._native = native
-        self._stale_seconds = stale_seconds
-        self._clock = clock
-        self._monotonic = monotonic
         self._chain_checked = False
-        self._head_hash = ""
-        self._head_since = monotonic()
 
     def head(self) -> BlockRef:
         """The newest block that the node knows."""
         block = self._header("latest")
         if block is None:
             raise RpcInconsistent(f"the node of {self.network} knows no latest block")
-        if block.hash != self._head_hash:
-            self._head_hash = block.hash
-            self._head_since = self._monotonic()
         return block
 
     def finalized(self) -> BlockRef | None:
@@ -176,28 +161,6 @@ class EvmWatcher:
             return self._header("finalized")
         except RpcRefused:
             return None
-
-    def head_facts(self) -> HeadFacts:
-        """The head with its age, how long it has not moved, and how far this node is behind."""
-        head = self.head()
-        age = int(self._clock()) - head.timestamp
-        unchanged = int(self._monotonic() - self._head_since)
-        lag: int | None = None
-        if len(self.rpc.providers) > 1:
-            numbers = [
-                parse_quantity(answer, maximum=_NUMBER_MAX)
-                for answer in self.rpc.each("eth_blockNumber", [], str)
-                if isinstance(answer, str)
-            ]
-            lag = max(0, *(number - head.number for number in numbers)) if numbers else None
-        stale = self._stale_seconds is not None and max(age, unchanged) > self._stale_seconds
-        return HeadFacts(
-            ref=head,
-            age_seconds=age,
-            unchanged_seconds=unchanged,
-            lag_blocks=lag,
-            stale=stale,
-        )
 
     def next(
         self,
