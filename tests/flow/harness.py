@@ -413,13 +413,9 @@ class World:
     def statement(self, *, account: str | None = None) -> list[BalanceTransaction]:
         """A merchant's balance transactions, oldest first."""
         wait_projected(self.database.url)
+        page, whose = PageRequest(limit=LINES_MAX), account or self.account
         with self.database.begin() as connection:
-            lines, more = list_lines(
-                connection,
-                account_id=account or self.account,
-                livemode=False,
-                page=PageRequest(limit=LINES_MAX),
-            )
+            lines, more = list_lines(connection, account_id=whose, livemode=False, page=page)
         assert not more
         return lines[::-1]
 
