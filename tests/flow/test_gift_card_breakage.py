@@ -1,9 +1,11 @@
 """What nobody redeems stays owed until two persons say otherwise, where the law lets them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select, text
 from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import credit
 from tests.flow.test_gift_card import issued, of, prove
@@ -15,6 +17,7 @@ from sakk.flow import gift_card as cards
 from sakk.flow import gift_card_breakage as flow
 from sakk.flow import officer
 from sakk.flow.word import Word
+from sakk.store import gift_card_breakage as store
 from sakk.store import person as persons
 from sakk.store.identity import new_id
 from sakk.store.vault import KEY_BYTES, Vault
@@ -90,3 +93,20 @@ def test_two_persons_say_so_and_what_is_left_goes_back(world: World) -> None:
     flow.stop(world.parts, "DE", actor=ann, livemode=False)
     with pytest.raises(ResourceMissing):
         flow.stop(world.parts, "DE", actor=ann, livemode=False)
+    # Whoever confirms waits for a country with no row in hand: no two wait for each other.
+    asked = flow.propose(world.parts, "DE", 30, None, actor=ann, livemode=False)
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.begin() as other:
+            store.lock_country(other, "DE")
+            waiting = pool.submit(confirm, world, asked, bob)
+            while not other.execute(text(WAITS)).scalar_one():
+                pass
+            held = store.gift_card_breakages
+            other.execute(select(held).where(held.c.id == asked.id).with_for_update(nowait=True))
+        assert waiting.result().state == "active"
+
+
+WAITS = (
+    "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+    " WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted"
+)

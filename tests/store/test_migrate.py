@@ -53,3 +53,19 @@ def test_waiting_for_another_has_an_end(
         other.execute("SELECT pg_advisory_lock(%s)", (migrate.ADVISORY_LOCK,))
         with pytest.raises(Unavailable, match="try again"):
             migrate.upgrade(empty_database_url)
+
+
+def test_an_index_that_was_not_finished_is_built_by_the_next(migrated: str) -> None:
+    name = "ix_purchases_unpaid"
+    with psycopg.connect(migrated, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", (name,)
+        )
+        connection.execute("DROP INDEX ix_transfers_between")
+        migrate.upgrade(migrated)
+        made = connection.execute(
+            "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid::regclass::text"
+            " IN (%s, 'ix_transfers_between')",
+            (name,),
+        ).fetchone()
+    assert made == (2,)

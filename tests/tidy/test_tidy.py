@@ -192,6 +192,19 @@ def test_whoever_signs_or_sends_asks_whether_it_is_frozen() -> None:
 def test_one_migration_follows_on_another() -> None:
     """Two that were written at once, each on top of the same, stop every database from opening."""
     numbers = sorted(
-        Path(name).name.partition("_")[0] for name in _python() if "/migrations/versions/0" in name
+        Path(name).name.partition("_")[0] for name in _tracked() if "/migrations/versions/0" in name
     )
+    assert numbers
     assert numbers == [f"{number:04d}" for number in range(1, len(numbers) + 1)]
+
+
+def test_new_migrations_build_no_index_under_lock() -> None:
+    """Of a table that may be large: such an index stands in the migration's ``CONCURRENTLY``."""
+    index = re.compile(r"op\.create_index\(\s*\S+,\s*\"(\w+)\"|CREATE (?:UNIQUE )?INDEX (?!CONC)")
+    wrong = []
+    for name in _tracked():
+        if not name.startswith(GENERATED) or Path(name).name[:4] < "0094":
+            continue
+        made = set(re.findall(r"op\.create_table\(\s*\"(\w+)\"", _text(name)))
+        wrong += [(name, each[1]) for each in index.finditer(_text(name)) if each[1] not in made]
+    assert wrong == []

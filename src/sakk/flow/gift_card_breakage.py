@@ -62,7 +62,7 @@ def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Bre
     """
     with weighing(parts, word, livemode=livemode) as (connection, now):
         by = _officer(connection, word.actor, livemode=livemode)
-        waits = store.find(connection, identifier, livemode=livemode, lock=True)
+        waits = _locked(connection, identifier, livemode=livemode)
         if waits is None or waits.state != BreakageState.proposed:
             raise ResourceMissing("Nothing with this id waits for a second person.", param="id")
         by.second(word.digest).check(
@@ -74,7 +74,6 @@ def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Bre
         )
         rules.check(waits.country, waits.days)
         by.prove(parts, connection, word, now=now)
-        store.lock_country(connection, waits.country)
         store.end_active(connection, waits.country, livemode=livemode)
         store.decide(connection, waits.id, BreakageState.active, by=by.name, now=now)
         after = store.find(connection, waits.id, livemode=livemode)
@@ -86,11 +85,7 @@ def end(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> None:
     """Refuse or take back what was proposed, or stop what is in force: one person's word."""
     with parts.database.begin() as connection:
         by = _officer(connection, actor, livemode=livemode)
-        found = store.find(connection, identifier, livemode=livemode)
-        if found is not None and found.state == BreakageState.active:
-            # Before its row, as who confirms another in its place does.
-            store.lock_country(connection, found.country)
-        found = store.find(connection, identifier, livemode=livemode, lock=True)
+        found = _locked(connection, identifier, livemode=livemode)
         if found is None or found.state == BreakageState.ended:
             raise ResourceMissing("There is no such policy, or it has ended.", param="id")
         if found.state == BreakageState.active:
@@ -124,6 +119,16 @@ def lapse_stage(parts: Parts) -> Stage:
         return len(due)
 
     return Stage("gift_card.lapse", run, idle_seconds=60.0)
+
+
+def _locked(connection: Connection, identifier: str, *, livemode: bool) -> Breakage | None:
+    """One policy as it stands once its country and then its row are locked: all that change one
+    lock them in this order, so that no two wait for each other."""
+    told = store.find(connection, identifier, livemode=livemode)
+    if told is None:
+        return None
+    store.lock_country(connection, told.country)
+    return store.find(connection, identifier, livemode=livemode, lock=True)
 
 
 def _officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:

@@ -3,11 +3,19 @@
 ``upgrade`` takes an advisory lock, so the first process migrates and the others find it done.
 Every statement waits at most ``LOCK_TIMEOUT_MS`` for a table: a migration gives up rather than
 hold up the payments behind it.
+
+An index of a table that may have a million rows is not built in that transaction, where nobody
+could write to the table meanwhile. The migration names it in ``CONCURRENTLY``, a tuple of (name,
+``ON table (…)``), and it is built when the transaction is over, with nobody waiting. Whoever drops
+such an index takes its name out of there.
 """
 
 import importlib
 import pkgutil
 import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -15,7 +23,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import URL, Connection, MetaData, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
@@ -26,6 +34,7 @@ from sakk.store.revision import MIGRATIONS
 from sakk.store.schema import metadata
 
 ADVISORY_LOCK = 0x5A4B4B  # any constant of ours
+AGAIN_SECONDS = 0.05
 LOCK_TIMEOUT_MS = 5_000
 WAIT_FOR_OTHERS_MS_MAX = 120_000
 # Partitions are made as time goes on; their parents stand in the code.
@@ -59,19 +68,66 @@ def current_revision(url: str) -> str | None:
 def upgrade(url: str) -> None:
     """Bring the database to the revision of this code. Repeats safely; never goes back.
 
-    All of it is one transaction: a crash between two migrations leaves none of them. Raises
-    Unavailable when another process is at it for too long, or a table stays locked.
+    All of it is one transaction: a crash between two migrations leaves none of them. Indexes that
+    are built beside what runs come after it, and a crash between them leaves the rest to the next
+    call. Raises Unavailable when another process is at it for too long, or a table stays locked.
     """
     engine = create_engine(_psycopg(url), poolclass=NullPool)
     try:
-        with engine.begin() as connection:
-            _set_lock_timeout(connection, WAIT_FOR_OTHERS_MS_MAX)
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-            _set_lock_timeout(connection, LOCK_TIMEOUT_MS)
-            command.upgrade(_config(connection), "head")
-            audited.install(connection)
+        with _alone(engine) as alone:
+            with engine.begin() as connection:
+                connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS:d}"))
+                command.upgrade(_config(connection), "head")
+                audited.install(connection)
+            _build_indexes(alone)
     except OperationalError as error:
         raise Unavailable(f"the database could not be migrated, try again: {error}") from error
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """While nobody else migrates: a connection without transactions that holds the lock.
+
+    The lock is asked for again and again. Whoever waited for it inside a statement would be waited
+    for by the index that its holder builds.
+    """
+    until = time.monotonic() + WAIT_FOR_OTHERS_MS_MAX / 1_000
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        while not connection.execute(_TRY_LOCK, {"key": ADVISORY_LOCK}).scalar_one():
+            if time.monotonic() > until:
+                raise Unavailable("another process migrates the database for too long; try again")
+            time.sleep(AGAIN_SECONDS)
+        # It ends with the connection, which no pool keeps.
+        yield connection
+
+
+def _build_indexes(connection: Connection) -> None:
+    """Build what migrations name and is not there, or was begun and not finished."""
+    script = ScriptDirectory.from_config(_config())
+    wanted = {
+        name: definition
+        for revision in script.walk_revisions()
+        for name, definition in getattr(revision.module, "CONCURRENTLY", ())
+    }
+    connection.execute(text(f"SET lock_timeout = {WAIT_FOR_OTHERS_MS_MAX:d}"))
+    for name in _missing(connection, wanted):
+        connection.execute(text(f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"'))
+        connection.execute(text(f'CREATE INDEX CONCURRENTLY "{name}" {wanted[name]}'))
+
+
+def _missing(connection: Connection, wanted: Mapping[str, str]) -> list[str]:
+    """Those of these indexes that nobody can use yet."""
+    there = connection.execute(_VALID, {"names": list(wanted)}).scalars().all()
+    return [name for name in wanted if name not in there]
+
+
+_TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
+_VALID = text(
+    "SELECT c.relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid"
+    " WHERE c.relname = ANY(:names) AND i.indisvalid AND c.relnamespace ="
+    " current_schema()::regnamespace"
+)
 
 
 def generate(url: str, message: str) -> Path:
@@ -110,7 +166,3 @@ def _config(connection: Connection | None = None) -> Config:
 
 def _psycopg(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+psycopg")
-
-
-def _set_lock_timeout(connection: Connection, milliseconds: int) -> None:
-    connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds:d}"))

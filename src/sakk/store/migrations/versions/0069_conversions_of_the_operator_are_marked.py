@@ -1,9 +1,4 @@
-"""conversions of the operator are marked, and transfers between two accounts are found.
-
-Not concurrently, since all migrations are one transaction: while the two indexes are built, nobody
-writes a transfer between accounts. These are what people send one another, not what is paid in or
-out, and both indexes are partial.
-"""
+"""conversions of the operator are marked, and transfers between two accounts are found."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +7,18 @@ revision = "0069"
 down_revision = "0068"
 branch_labels = None
 depends_on = None
+
+# Built when the transaction of all migrations is over: see `sakk.store.migrate`.
+CONCURRENTLY = (
+    (
+        "ix_transfers_between",
+        "ON transfers (livemode, account_id, destination) WHERE status = 'posted'",
+    ),
+    (
+        "ix_transfers_unclaimed",
+        "ON transfers (account_id, livemode, status, created) WHERE destination IS NULL",
+    ),
+)
 
 
 def upgrade() -> None:
@@ -24,18 +31,4 @@ def upgrade() -> None:
     op.execute(
         "UPDATE conversions c SET of_operator = true FROM settlements s"
         " WHERE s.exchange ->> 'conversion' = c.id"
-    )
-    op.create_index(
-        "ix_transfers_between",
-        "transfers",
-        ["livemode", "account_id", "destination"],
-        unique=False,
-        postgresql_where=sa.text("status = 'posted'"),
-    )
-    op.create_index(
-        "ix_transfers_unclaimed",
-        "transfers",
-        ["account_id", "livemode", "status", "created"],
-        unique=False,
-        postgresql_where=sa.text("destination is null"),
     )

@@ -8,13 +8,14 @@ down_revision = "0089"
 branch_labels = None
 depends_on = None
 
+# Built when the transaction of all migrations is over: see `sakk.store.migrate`.
+CONCURRENTLY = (
+    (
+        "ix_purchases_unpaid",
+        "ON purchases (visitor, shop, created) WHERE status <> 'paid' AND visitor IS NOT NULL",
+    ),
+)
+
 
 def upgrade() -> None:
     op.add_column("purchases", sa.Column("visitor", sa.Text(), nullable=True))
-    op.create_index(
-        "ix_purchases_unpaid",
-        "purchases",
-        ["visitor", "shop", "created"],
-        unique=False,
-        postgresql_where=sa.text("status <> 'paid' AND visitor IS NOT NULL"),
-    )
