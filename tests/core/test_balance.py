@@ -80,6 +80,7 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         (TransferCode.application_fee_refunded, -1, "application_fee_refund"),
         (TransferCode.payin_reversed, -1, "payment_reversal"),
         (TransferCode.payin_fee, -1, "fee"),
+        (TransferCode.gift_card_fee, -1, "fee"),
         (TransferCode.fee_returned, 1, "fee"),
         (TransferCode.reserve_held, -1, "reserve_transaction"),
         (TransferCode.receivable_recovered, -1, "adjustment"),

@@ -167,7 +167,14 @@ def test_what_a_movement_does(kind: str, code: str, onto: bool, change: int) -> 
         movement = replace(movement, other="gc_2")
         balance = chart.gift_card("gc_2", unit)
     debit, credit = (balance, card) if onto else (card, balance)
-    assert postings(movement) == [Posting(debit, credit, 40, TransferCode[code])]
+    moved = Posting(debit, credit, 40, TransferCode[code])
+    assert postings(movement) == [moved]
+    # Whoever is paid by it bears its fee, and has it before what goes back is taken.
+    owed, earned = chart.merchant("acct_1", "available", unit), chart.fee_revenue(unit)
+    charged = Posting(owed, earned, 4, TransferCode.gift_card_fee)
+    assert postings(replace(movement, fee=4)) == [moved, charged]
+    back = Posting(earned, owed, 3, TransferCode.gift_card_fee_returned)
+    assert postings(replace(movement, fee_returned=3)) == [back, moved]
     assert change_of(movement) == change
 
 

@@ -46,6 +46,15 @@ def test_one_balance_gives_what_the_other_takes() -> None:
             code=TransferCode.book_transfer,
         )
     ]
+    # Where it pays a payment, whoever is paid bears the fee.
+    assert postings(replace(TRANSFER, fee=9))[1:] == [
+        Posting(
+            debit=chart.merchant("acct_2", "available", "usdc"),
+            credit=chart.fee_revenue("usdc"),
+            amount=9,
+            code=TransferCode.transfer_fee,
+        )
+    ]
 
 
 def test_test_money_moves_in_its_own_unit() -> None:

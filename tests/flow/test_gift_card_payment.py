@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
 from tests.flow.money import credit
+from tests.flow.test_fee import RULES, booked, charged_by, volume
 from tests.flow.test_gift_card import issued, of, prove
+from tests.flow.test_quote import revenue
 from tests.flow.test_transfer import move
 
 from sakk.core.checkout_session import Line
 from sakk.core.claim import token_hash
 from sakk.core.errors import BalanceInsufficient, ParameterInvalid, SakkError, UnexpectedState
+from sakk.core.fee import FeeKind, FeeRule
 from sakk.core.gift_card import GiftCardMovement
 from sakk.core.payment import PaymentIntent
 from sakk.core.payment_credit import CreditKind, CreditStatus
@@ -292,8 +295,10 @@ def test_a_card_is_not_taken_for_a_transfer_that_is_not_covered(world: World) ->
     credit(world, 50)
     credit(world, 30, account=ann)
     _, code = issued(world, 5)
+    # 1 % and 10 cents of each part, whatever it is paid by; refunds give it back.
+    charged_by(world, RULES[0], FeeRule(kind=FeeKind.payout))
     page, intent = session(world)
-    apply(world, intent, code)
+    held = apply(world, intent, code)
 
     def pay(who: str) -> BookTransfer:
         return account_payment.pay(
@@ -305,10 +310,26 @@ def test_a_card_is_not_taken_for_a_transfer_that_is_not_covered(world: World) ->
     world.run_only("gift_card.post")
     assert stand(world, intent) == ("requires_action", 0, 0, 500)
     assert prove(world) == 5 * WHOLE_TOKEN
-    assert pay(ann).amount == 5 * WHOLE_TOKEN
+    # What did not come about counts towards no volume, and costs nothing.
+    assert (volume(world, FeeKind.payin), booked(world)) == (0, [])
+    had = world.balance()
+    by_account = pay(ann)
+    assert by_account.amount == 5 * WHOLE_TOKEN
     world.run_only("gift_card.post")
     assert stand(world, intent) == ("succeeded", 1_000, 1_000, 0)
     assert prove(world) == 0
+    part = 15 * WHOLE_TOKEN // 100
+    assert booked(world) == [("payin", "charged", part), ("payin", "charged", part)]
+    assert volume(world, FeeKind.payin) == 10 * WHOLE_TOKEN
+    assert (revenue(world), world.balance() - had) == (2 * part, 10 * WHOLE_TOKEN - 2 * part)
+    # In any steps, a card's whole part gives its whole fee back.
+    third = WHOLE_TOKEN // 3
+    for units in (third, None):
+        cards.refund(world.parts, held.id, units, of=of(world, world.account))
+    first = part * third // (5 * WHOLE_TOKEN)
+    assert [amount for _, _, amount in booked(world)[2:]] == [-first, first - part]
+    assert (revenue(world), world.balance() - had) == (part, 5 * WHOLE_TOKEN - part)
+    world.check()
 
 
 def test_what_a_crash_left_is_finished_by_the_stage(

@@ -43,6 +43,7 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.transfer_left: "tr",
     TransferCode.transfer_claimed: "tr",
     TransferCode.transfer_returned: "tr",
+    TransferCode.transfer_fee: "tr",
     TransferCode.conversion_taken: "conv",
     TransferCode.conversion_given: "conv",
     TransferCode.conversion_spread: "conv",
@@ -52,6 +53,8 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.gift_card_refunded: "gcm",
     TransferCode.gift_card_replaced: "gcm",
     TransferCode.gift_card_lapsed: "gcm",
+    TransferCode.gift_card_fee: "gcm",
+    TransferCode.gift_card_fee_returned: "gcm",
     TransferCode.order_bought: "ordc",
     TransferCode.order_spent: "ordc",
     TransferCode.order_fee: "ordc",
@@ -132,11 +135,21 @@ def source_prefix(code: int) -> str | None:
     return _SOURCES[TransferCode(code)]
 
 
+_FEES = (
+    TransferCode.payin_fee,
+    TransferCode.fee_returned,
+    TransferCode.conversion_fee,
+    TransferCode.transfer_fee,
+    TransferCode.gift_card_fee,
+    TransferCode.gift_card_fee_returned,
+)
+
+
 def kind_of(code: int, amount: int) -> str:
     """Stripe's ``type`` of a balance transaction."""
     if code in (TransferCode.channel_charge, TransferCode.mandate_spend):
         return "payment"
-    if code in (TransferCode.payin_fee, TransferCode.fee_returned, TransferCode.conversion_fee):
+    if code in _FEES:
         return "fee"
     if code in (TransferCode.application_fee, TransferCode.application_fee_payout):
         return "application_fee"

@@ -82,6 +82,7 @@ class TransferCode(IntEnum):
     transfer_left = 501
     transfer_claimed = 502
     transfer_returned = 503
+    transfer_fee = 504
     conversion_taken = 510
     conversion_given = 511
     conversion_spread = 512
@@ -91,6 +92,8 @@ class TransferCode(IntEnum):
     gift_card_refunded = 522
     gift_card_replaced = 523
     gift_card_lapsed = 524
+    gift_card_fee = 525
+    gift_card_fee_returned = 526
     order_bought = 530
     order_spent = 531
     order_fee = 532

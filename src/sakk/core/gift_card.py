@@ -142,6 +142,10 @@ class GiftCardMovement:
     batch: str | None = None
     initiator: str | None = None
     initiator_person: str | None = None
+    # What whoever is paid by it is charged, by which price, and how much of that a refund returns.
+    fee: int = 0
+    fee_terms: dict[str, Any] | None = None
+    fee_returned: int = 0
 
 
 def write_code(random: int) -> str:
@@ -241,7 +245,15 @@ def postings(movement: GiftCardMovement) -> list[Posting]:
             legs = (card, chart.gift_card(movement.other, unit), TransferCode.gift_card_replaced)
         case MovementKind.lapse:
             legs = (card, balance, TransferCode.gift_card_lapsed)
-    return [Posting(legs[0], legs[1], movement.amount, legs[2])]
+    moved = [Posting(legs[0], legs[1], movement.amount, legs[2])]
+    earned = chart.fee_revenue(unit)
+    if movement.fee:
+        moved.append(Posting(balance, earned, movement.fee, TransferCode.gift_card_fee))
+    if movement.fee_returned:
+        # First, so that a balance that has what was left of it covers all of it again.
+        code = TransferCode.gift_card_fee_returned
+        moved.insert(0, Posting(earned, balance, movement.fee_returned, code))
+    return moved
 
 
 def change_of(movement: GiftCardMovement) -> int:

@@ -61,6 +61,9 @@ class BookTransfer:
     reason: str | None = None
     initiator: str | None = None
     initiator_person: str | None = None
+    # What whoever is paid by it is charged, where it pays a payment, and by which price.
+    fee: int = 0
+    fee_terms: dict[str, Any] | None = None
 
 
 def postings(transfer: BookTransfer) -> list[Posting]:
@@ -84,7 +87,11 @@ def postings(transfer: BookTransfer) -> list[Posting]:
             | TransferStatus.rejected
         ):
             return []
-    return [Posting(legs[0], legs[1], transfer.amount, legs[2])]
+    moved = [Posting(legs[0], legs[1], transfer.amount, legs[2])]
+    if transfer.fee:
+        earned = chart.fee_revenue(unit)
+        moved.append(Posting(legs[1], earned, transfer.fee, TransferCode.transfer_fee))
+    return moved
 
 
 def _theirs(transfer: BookTransfer, unit: str) -> chart.LedgerAccount:

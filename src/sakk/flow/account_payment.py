@@ -1,6 +1,7 @@
 """An account pays a checkout from its balance: a transfer whose reason is the payment.
 
-It moves in the ledger alone, at once and free of fees, under what stops and limits transfers.
+It moves in the ledger alone, at once, under what stops and limits transfers; whoever is paid bears
+the fee of their schedule.
 """
 
 from sakk.core import payment_credit as rules
@@ -9,6 +10,7 @@ from sakk.core.payment import PaymentIntent, quote_of
 from sakk.core.payment_credit import CreditKind, CreditStatus
 from sakk.core.person import Actor
 from sakk.core.transfer import BookTransfer
+from sakk.flow import credit_fee
 from sakk.flow import payment_credit as credits
 from sakk.flow.context import Parts
 from sakk.flow.money_request import decimals_of
@@ -60,6 +62,7 @@ def pay(
                 actor=actor,
                 reason=intent.id,
             )
+            transfer = credit_fee.price_transfer(connection, transfer, now=now)
             credits.put(
                 connection,
                 intent,

@@ -29,6 +29,7 @@ from sakk.core.gift_card import (
     Redeemable,
 )
 from sakk.core.person import Actor
+from sakk.flow import credit_fee
 from sakk.flow import payment_credit as credits
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
@@ -255,7 +256,10 @@ def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> Gift
                     amount=money.format_decimal(left, taken.decimals),
                     currency=taken.currency,
                 )
-            movement = new_movement(card, MovementKind.refund, units, of, now=now, other=taken.id)
+            movement = replace(
+                new_movement(card, MovementKind.refund, units, of, now=now, other=taken.id),
+                fee_returned=credit_fee.returned(connection, taken, before=before, giving=units),
+            )
             judge(parts, connection, rules.facts_of(card, movement), livemode=of.livemode)
             store.insert_movement(connection, movement)
             if intent is not None:
@@ -478,6 +482,7 @@ def _post(parts: Parts, movement: GiftCardMovement, *, active: bool) -> GiftCard
         # Only who takes the row out of `requested` changes the card and tells of it.
         if store.finish(connection, done):
             _settle(connection, card, done, active=active, now=now)
+            credit_fee.book_card(connection, done, now=now)
             if intent is not None:
                 credits.settle(connection, intent, done.id, booked=outcome.booked, now=now)
     return done

@@ -17,6 +17,7 @@ from sakk.core.network import Asset, Currency, Network
 from sakk.core.payin import PayInStatus
 from sakk.core.payment import Contribution, PaymentIntent, PaymentStatus, Quote
 from sakk.core.rate import Market
+from sakk.flow import credit_fee
 from sakk.flow.checkout_news import ended_sessions
 from sakk.flow.rate import read_market
 from sakk.flow.stage import wake
@@ -248,7 +249,8 @@ def follow(
             changed.append(after)
             happened += [payment_event(after, name, None, intent) for name in _news(intent, after)]
     write_status(connection, changed)
-    if credits.take(connection, covered):
+    if taken := credits.take(connection, covered):
+        credit_fee.price_cards(connection, taken, now=now)
         wake(connection, GIFT_CARD_STAGE)
     paid = [
         after

@@ -22,6 +22,7 @@ from sakk.core.event import NewEvent
 from sakk.core.person import Actor
 from sakk.core.policy import Facts
 from sakk.core.transfer import BookTransfer, TransferStatus
+from sakk.flow import credit_fee
 from sakk.flow import payment_credit as credits
 from sakk.flow.alias import CLAIM_STAGE, resolve
 from sakk.flow.book import PostingSet
@@ -313,6 +314,7 @@ def _step(parts: Parts, transfer: BookTransfer, request_id: str | None) -> BookT
             if intent is not None:
                 is_paid = status is TransferStatus.posted
                 credits.settle(connection, intent, done.id, booked=is_paid, now=parts.clock())
+                credit_fee.book_transfer(connection, done, now=parts.clock())
             elif status is TransferStatus.posted and done.reason is not None:
                 note_payment(connection, done, now=parts.clock())
     return done

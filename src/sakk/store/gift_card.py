@@ -29,7 +29,7 @@ from sakk.core.gift_card import (
     GiftCardMovement,
     MovementKind,
 )
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import among, fetch_all, fetch_one, row_of
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 gift_cards = Table(
@@ -79,6 +79,9 @@ gift_card_movements = Table(
     Column("batch", Text),
     Column("initiator", Text),
     Column("initiator_person", Text),
+    Column("fee", Units, nullable=False, server_default="0"),
+    Column("fee_terms", Document),
+    Column("fee_returned", Units, nullable=False, server_default="0"),
     Index("ix_gift_card_movements_account", "account_id", "livemode", "id"),
     Index(
         "ix_gift_card_movements_destination",
@@ -203,6 +206,24 @@ def given_back(connection: Connection, redemption: str) -> int:
         _m.status.in_(("requested", "posted")),
     )
     return int(connection.execute(statement).scalar_one())
+
+
+def fee_returned(connection: Connection, redemption: str) -> int:
+    """What of a redemption's fee its refunds gave back, or are giving; under the card's lock."""
+    statement = select(func.coalesce(func.sum(_m.fee_returned), 0)).where(
+        _m.other == redemption,
+        _m.kind == MovementKind.refund.value,
+        _m.status.in_(("requested", "posted")),
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def list_movements_by_ids(
+    connection: Connection, identifiers: Sequence[str]
+) -> list[GiftCardMovement]:
+    """Movements by their ids."""
+    statement = select(gift_card_movements).where(among(_m.id, identifiers)).order_by(_m.id)
+    return fetch_all(connection, statement, GiftCardMovement)
 
 
 def finish(connection: Connection, movement: GiftCardMovement) -> bool:

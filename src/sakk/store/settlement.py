@@ -247,7 +247,7 @@ def sums(
         "after": after_ns,
         "until": until_ns,
         "received": [int(code) for code in RECEIVED],
-        "fees": [int(TransferCode.payin_fee), int(TransferCode.fee_returned)],
+        "fees": [int(code) for code in FEES],
         "taken": [int(TransferCode.application_fee), int(TransferCode.application_fee_payout)],
         "given_back": int(TransferCode.application_fee_refunded),
     }
@@ -268,6 +268,14 @@ def sums(
     )
 
 
+# What is charged for what an account is paid, and goes back of it.
+FEES = (
+    TransferCode.payin_fee,
+    TransferCode.fee_returned,
+    TransferCode.transfer_fee,
+    TransferCode.gift_card_fee,
+    TransferCode.gift_card_fee_returned,
+)
 RECEIVED = (TransferCode.payin, TransferCode.payin_released, TransferCode.payin_reversed)
 _SUMS = text(
     "SELECT count(*) AS lines,"

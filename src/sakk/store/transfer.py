@@ -49,6 +49,8 @@ transfers = Table(
     Column("reason", Text),
     Column("initiator", Text),
     Column("initiator_person", Text),
+    Column("fee", Units, nullable=False, server_default="0"),
+    Column("fee_terms", Document),
     Index("ix_transfers_account", "account_id", "livemode", "id"),
     Index("ix_transfers_destination", "destination", "livemode", "id"),
     # Who paid whom, and who has asked how many that wait: both asked of every request.
