@@ -25,6 +25,7 @@ from sakk.core.bank_return import (
     postings,
     public,
     remittance_of,
+    split,
     told,
 )
 from sakk.core.bank_statement import Outcome
@@ -124,13 +125,15 @@ def test_another_person_confirms_what_was_shown() -> None:
     [
         (-500, {}, True),
         (-520, {}, True),
-        (-521, {}, False),
-        (-499, {}, False),
+        (-9_999, {}, True),
+        (-1, {}, True),
+        (500, {}, False),
+        (-500, {"status": "rejected"}, True),
         (-500, {"status": "booked"}, False),
         (-500, {"bank_account": "ba_2"}, False),
     ],
 )
-def test_its_debit_is_all_of_it_and_no_more_than_the_fee(
+def test_its_debit_is_what_the_bank_books_under_its_name(
     units: int, changes: dict[str, Any], expected: bool
 ) -> None:
     assert carries_out(replace(SENT, **changes), replace(CAME, units=units)) is expected
@@ -165,13 +168,22 @@ def test_what_a_bank_says_of_it(status: str, word: StatusWord, after: str) -> No
     assert (row.status, row.ended_at) == (after, NOW if after == "rejected" else None)
 
 
-def test_what_leaves_is_out_of_suspense_and_the_fee_a_cost() -> None:
-    out = Posting(WAITING, BANK, 500, TransferCode.bank_sent_back)
-    assert postings(replace(CAME, units=-500), units=500) == [out]
-    assert postings(replace(CAME, units=-520), units=500) == [
-        out,
-        Posting(chart.fee_network(UNIT), BANK, 20, TransferCode.bank_return_fee),
-    ]
+@pytest.mark.parametrize(
+    ("units", "gone", "fee", "difference"),
+    [(-500, 500, 0, 0), (-520, 500, 20, 0), (-527, 500, 20, 7), (-490, 490, 0, -10)],
+)
+def test_what_leaves_is_out_of_suspense_the_fee_a_cost_and_the_rest_a_difference(
+    units: int, gone: int, fee: int, difference: int
+) -> None:
+    line = replace(CAME, units=units)
+    assert split(BACK, line) == (gone, fee, difference)
+    moved = [Posting(WAITING, BANK, gone, TransferCode.bank_sent_back)]
+    if fee:
+        moved.append(Posting(chart.fee_network(UNIT), BANK, fee, TransferCode.bank_return_fee))
+    if difference > 0:
+        moved.append(Posting(WAITING, BANK, difference, TransferCode.bank_suspended))
+    assert postings(BACK, line) == moved
+    assert sum(each.amount for each in moved) == -units
 
 
 def test_what_is_shown() -> None:

@@ -184,6 +184,13 @@ def test_what_lines_are(
     assert outcome_of(replace(LINE, **line), payment, account) is outcome
 
 
+@pytest.mark.parametrize(("units", "fits"), [(-500, True), (-530, True), (-531, False)])
+def test_a_providers_fee_may_be_another_quotes(units: int, fits: bool) -> None:
+    payment = replace(PAYMENT, fee_units=20)
+    found = outcome_of(replace(LINE, units=units), payment, None, fee_limit=30)
+    assert (found is Outcome.payment) is fits
+
+
 def test_openings() -> None:
     bank, own = chart.bank("ba_1", UNIT), chart.equity_operator(UNIT)
     assert opening_postings("ba_1", UNIT, 5) == [Posting(bank, own, 5, TransferCode.bank_opened)]

@@ -50,7 +50,7 @@ def order(status: str = "new", **more: Any) -> ProviderOrder:
     return ProviderOrder(**given)
 
 
-HELD = replace(locked(order(), QUOTE))
+HELD = locked(order(), QUOTE, fee_limit=50)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_it_is_asked_after_by_its_age_and_never_for_good() -> None:
     ],
 )
 def test_which_quotes_are_locked(quote: Quote, code: str | None) -> None:
-    row = locked(order(), quote)
+    row = locked(order(), quote, fee_limit=50)
     assert (row.status, row.reason_code) == ("locked" if code is None else "failed", code)
 
 

@@ -34,9 +34,10 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.freeze import Freeze
-from sakk.flow import bank_assignment, bank_return
+from sakk.flow import bank_assignment, bank_return, bank_return_order
 from sakk.flow.bank_return import ReturnRequest
 from sakk.flow.step_up import StepUp
+from sakk.rails.bank.reader import StatusReport
 from sakk.store import case as cases
 from sakk.store import freeze as freezes
 from sakk.store.bank_file import bank_file_contents, bank_files
@@ -252,15 +253,61 @@ def test_an_account_that_the_line_does_not_name_is_said_and_confirmed(world: Wor
         freezes.lift(connection, [stop.id], reason="over", now=world.clock())
     world.run_only("bank.return", "bank.send")
     assert house.row(row).status == "sent"
-    # More than was agreed to is a person's to look at; the debit, with the bank's fee, is its own.
+    # The debit is its own, with the bank's fee; what is beyond it is told, and stays in suspense.
     name = row.end_to_end_id
     opening = OPENING + 650
-    deliver(world, own.id, told(opening, (-626, "Tom"), name=name, number=2))
-    assert house.row(row).status == "sent"
-    deliver(world, own.id, told(opening - 626, (-625, "Tom"), name=name, number=3))
+    deliver(world, own.id, told(opening, (-633, "Tom"), name=name, number=2))
     after = house.row(row)
-    assert (after.status, after.fee_units) == ("booked", 25)
-    assert suspense(world, own) == 50 - 626
+    assert (after.status, after.fee_units, after.difference_units) == ("booked", 25, 8)
+    assert "bank_return.differs" in world.event_types(operator=True)
+    assert suspense(world, own) == 50 - 8
+    assert found_at_banks(world) == []
+    # The same debit once more is a person's to look at, and what takes it back ends both.
+    deliver(world, own.id, told(opening - 633, (-600, "Tom"), name=name, number=3))
+    assert [each.outcome for each in lines(world)][-1] == "suspense"
+    back = told(opening - 1_233, (600, "Tom"), name=name, number=4)
+    deliver(world, own.id, back)
+    assert [each.outcome for each in lines(world)][-2:] == ["undone", "undone"]
+    assert (suspense(world, own), house.row(row).status) == (42, "booked")
+    assert found_at_banks(world) == []
+    world.check()
+
+
+def test_what_the_bank_refused_and_moved_after_all_goes_back_once(world: World) -> None:
+    own = own_account(world)
+    deliver(world, own.id, told(OPENING, (300, "One"), (400, "Two")))
+    house = House(world)
+    one, two = sorted(incoming(world), key=lambda each: each.number)
+    for line in (one, two):
+        house.confirm(house.propose(line, iban=PAYEE))
+    world.run_only("bank.return", "bank.send")
+    first, second = house.rows()
+    refused = StatusReport(message_id=first.file or "", code="RJCT", reason_code="AC04")
+    with world.database.begin() as connection:
+        bank_return_order.report(connection, refused, file=first.file or "", now=world.clock())
+    first, second = house.rows()
+    assert (first.status, second.status) == ("rejected", "rejected")
+    # The statement says what moved: of what waits it is the return after all.
+    opening, name = OPENING + 700, first.end_to_end_id
+    deliver(world, own.id, told(opening, (-300, "One"), name=name, number=2))
+    assert house.row(first).status == "booked"
+    with pytest.raises(UnexpectedState, match="stands in suspense is sent back"):
+        house.propose(one, iban=PAYEE)
+    # And of what somebody has proposed something of, nobody confirms it before that is cleared.
+    again = house.propose(two, iban=PAYEE)
+    name = second.end_to_end_id
+    deliver(world, own.id, told(opening - 300, (-400, "Two"), name=name, number=3))
+    assert house.row(second).status == "rejected"
+    with pytest.raises(UnexpectedState, match="may have gone already"):
+        house.confirm(again)
+    # What takes it back comes to nothing with it: it is nobody's to send anywhere.
+    deliver(world, own.id, told(opening - 700, (400, "Two"), name=name, number=4))
+    credit = lines(world)[-1]
+    assert (credit.units, credit.outcome, suspense(world, own)) == (400, "undone", 400)
+    with pytest.raises(UnexpectedState, match="stands in suspense is sent back"):
+        house.propose(credit, iban=PAYEE)
+    assert found_at_banks(world) == []
+    house.confirm(again)
     world.check()
 
 

@@ -23,6 +23,9 @@ from sakk.core import bank_account as rules
 from sakk.core import bank_change as change_rules
 from sakk.core import bank_reference as reference_rules
 from sakk.core.bank_account import (
+    FEE_FLOOR,
+    FEE_FLOOR_MAX,
+    FEE_PPM_MAX,
     Adapter,
     BankAccount,
     BankRole,
@@ -47,6 +50,10 @@ references = Resource("bank_references")
 Balance = Annotated[int, Field(ge=-UNITS_MAX, le=UNITS_MAX)]
 
 
+FeePpm = Annotated[int, Field(ge=0, le=1_000_000)]
+FeeFloor = Annotated[int, Field(ge=0, le=FEE_FLOOR_MAX)]
+
+
 class BankTermsParameters(Strict):
     """How the operator's own account is worked with; see the guide."""
 
@@ -63,6 +70,8 @@ class BankTermsParameters(Strict):
     statements: Literal["camt.053", "mt940"] = "camt.053"
     provider: ShortText | None = None
     provider_account: ShortText | None = None
+    fee_ppm_max: FeePpm = FEE_PPM_MAX
+    fee_floor: FeeFloor = FEE_FLOOR
 
 
 class BankAccountCreate(Parameters):
@@ -92,6 +101,8 @@ class BankAccountConnect(Parameters):
     trust: LongText | None = None
     secret: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None
     new_key: bool = False
+    fee_ppm_max: FeePpm | None = None
+    fee_floor: FeeFloor | None = None
 
 
 class BankAccountListParameters(ListParameters):
@@ -126,6 +137,12 @@ class BankTermsShape(Shape):
     batch_minutes: int
     calendar: str | None
     cutoff: str
+    fee_floor: Annotated[
+        int, Field(description="What a provider may take for a payout of any amount.")
+    ]
+    fee_ppm_max: Annotated[
+        int, Field(description="What it may take of the amount, in millionths, if that is more.")
+    ]
     folder: str
     format: OrderFormat
     key_number: Annotated[int, Field(description="Which of our keys the server knows.")]
@@ -150,6 +167,8 @@ class BankChangeShape(Shape):
     decided_at: int | None
     decided_by: str | None
     digest: str | None
+    fee_floor: int
+    fee_ppm_max: int
     has_secret: Annotated[bool, Field(description="Another secret is told with it.")]
     key_number: int
     kind: change_rules.ChangeKind
@@ -269,6 +288,8 @@ def connect(context: Context, bank_account: str, body: BankAccountConnect) -> Do
         trust=body.trust,
         secret=body.secret,
         new_key=body.new_key,
+        fee_ppm_max=body.fee_ppm_max,
+        fee_floor=body.fee_floor,
         actor=context.actor,
         livemode=context.livemode,
         vault=context.parts.secrets_vault(),

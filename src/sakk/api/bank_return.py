@@ -80,12 +80,19 @@ class BankReturnShape(Shape):
     debit_line: Annotated[str | None, Field(description="The line that shows it going.")]
     decided_at: int | None
     decided_by: str | None
+    difference: Annotated[
+        int,
+        Field(
+            description="What the bank took beyond `amount` and `fee_max`, or, below zero, what it"
+            " sent too little; it stands in suspense."
+        ),
+    ]
     digest: str | None
     end_to_end_id: str
     ended_at: int | None
     execution_date: str | None
     fee: Annotated[int, Field(description="What the bank took besides, of the operator's.")]
-    fee_max: Annotated[int, Field(description="More than that is a person's to look at.")]
+    fee_max: Annotated[int, Field(description="More than that is a `difference`.")]
     file: str | None
     holder: str
     iban: str | None

@@ -39,7 +39,17 @@ class BankLineListParameters(ListParameters):
     statement: Identifier | None = None
     status: Literal["waiting", "new", "matched", "booked"] | None = None
     outcome: (
-        Literal["payment", "returned", "payin", "suspense", "held", "assigned", "sent_back"] | None
+        Literal[
+            "payment",
+            "returned",
+            "payin",
+            "suspense",
+            "held",
+            "assigned",
+            "sent_back",
+            "undone",
+        ]
+        | None
     ) = None
 
 

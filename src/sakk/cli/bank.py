@@ -19,6 +19,9 @@ from sakk.core import bank_file as file_rules
 from sakk.core import bank_statement as statement_rules
 from sakk.core import money
 from sakk.core.bank_account import (
+    FEE_FLOOR,
+    FEE_FLOOR_MAX,
+    FEE_PPM_MAX,
     Adapter,
     BankAccount,
     BankTerms,
@@ -44,6 +47,18 @@ from sakk.store.bank_statement import bank_lines, bank_statements, find_line
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id, now
 
+FeePpm = Annotated[
+    int | None,
+    typer.Option(min=0, max=1_000_000, help="What a provider may take, in millionths."),
+]
+FeeFloor = Annotated[
+    int | None,
+    typer.Option(min=0, max=FEE_FLOOR_MAX, help="What of any amount, in the smallest unit."),
+]
+Trust = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="The server's host key, or its authority."),
+]
 app = typer.Typer(help="Money at banks.", no_args_is_help=True)
 app.add_typer(bank_return.app, name="returns")
 
@@ -77,16 +92,15 @@ def open_account(
     provider_account: Annotated[
         str | None, typer.Option(help="By what it knows us: at Wise the profile's number.")
     ] = None,
+    fee_ppm_max: FeePpm = None,
+    fee_floor: FeeFloor = None,
     statement_format: Annotated[
         StatementFormat, typer.Option("--statements", help="Of the sandbox's bank.")
     ] = StatementFormat.camt053,
     address: Annotated[
         str | None, typer.Option(help="sftp://user@host:port/folder, or https://host/path.")
     ] = None,
-    trust: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="The server's host key, or its authority."),
-    ] = None,
+    trust: Trust = None,
     live: Live = False,
     as_json: Json = False,
 ) -> None:
@@ -105,6 +119,8 @@ def open_account(
         statements=statement_format,
         provider=provider,
         provider_account=provider_account,
+        fee_ppm_max=FEE_PPM_MAX if fee_ppm_max is None else fee_ppm_max,
+        fee_floor=FEE_FLOOR if fee_floor is None else fee_floor,
     )
     request = accounts.AccountRequest(
         holder=holder,
@@ -149,15 +165,14 @@ def _opened(request: accounts.AccountRequest, *, live: bool) -> tuple[BankAccoun
 def connect(
     account: AccountId,
     address: Annotated[str | None, typer.Option(help="Where the bank's server is now.")] = None,
-    trust: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="The server's host key, or its authority."),
-    ] = None,
+    trust: Trust = None,
     secret: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="A token, or certificate and key as PEM."),
     ] = None,
     new_key: Annotated[bool, typer.Option(help="Use the next key by SFTP.")] = False,
+    fee_ppm_max: FeePpm = None,
+    fee_floor: FeeFloor = None,
     live: Live = False,
     as_json: Json = False,
 ) -> None:
@@ -166,7 +181,8 @@ def connect(
     Without an option, the key alone: the bank has to know it.
     """
     with opened_parts() as parts:
-        asked = address is not None or trust is not None or secret is not None or new_key
+        given = (address, trust, secret, fee_ppm_max, fee_floor)
+        asked = new_key or any(each is not None for each in given)
         try:
             vault, change = parts.secrets_vault(), None
             actor = acting(parts, livemode=live)
@@ -180,6 +196,8 @@ def connect(
                         trust=None if trust is None else trust.read_text(),
                         secret=None if secret is None else secret.read_text(),
                         new_key=new_key,
+                        fee_ppm_max=fee_ppm_max,
+                        fee_floor=fee_floor,
                         actor=actor,
                         livemode=live,
                         vault=vault,

@@ -20,6 +20,8 @@ class BankTerms(msgspec.Struct, frozen=True, kw_only=True):
     batch_minutes: int = 0
     calendar: str | None = None
     cutoff: str | None = None
+    fee_floor: int = 500
+    fee_ppm_max: int = 50_000
     format: str | None = None
     key_number: int = 1
     profile: str | None = None
@@ -41,6 +43,8 @@ class BankChange(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: int | None = None
     decided_by: str | None = None
     digest: str | None = None
+    fee_floor: int = 500
+    fee_ppm_max: int = 50_000
     has_secret: bool = False
     key_number: int = 1
     trust: str | None = None
@@ -184,6 +188,7 @@ class BankReturn(Resource, frozen=True, kw_only=True):
     debit_line: str | None = None
     decided_at: int | None = None
     decided_by: str | None = None
+    difference: int = 0
     digest: str | None = None
     end_to_end_id: str | None = None
     ended_at: int | None = None

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from sakk.console.fee import percent
 from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
@@ -77,6 +78,7 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         waits = said is not None and said.status == ChangeStatus.awaiting
         values: dict[str, Any] = {
             "row": found,
+            "percent": percent,
             "terms": read_terms(found.terms or {}),
             "said": said,
             "waits": waits,

@@ -62,7 +62,17 @@ class LineQuery(ListQuery):
     """Which lines; what waits for a person where nothing is said."""
 
     outcome: (
-        Literal["all", "payment", "returned", "payin", "suspense", "held", "assigned", "sent_back"]
+        Literal[
+            "all",
+            "payment",
+            "returned",
+            "payin",
+            "suspense",
+            "held",
+            "assigned",
+            "sent_back",
+            "undone",
+        ]
         | None
     ) = None
 

@@ -34,6 +34,7 @@ OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
     "held": (mark("Held by screening"), "bad"),
     "assigned": (mark("Given to an account"), "good"),
     "sent_back": (mark("Back to its sender"), "good"),
+    "undone": (mark("Refused, and taken back"), "plain"),
 }
 
 

@@ -97,6 +97,12 @@ class StatementFormat(StrEnum):
     mt940 = "mt940"
 
 
+# What a provider may take where nobody said otherwise: 5 %, and 5.00 of a small payout.
+FEE_PPM_MAX: Final = 50_000
+FEE_FLOOR: Final = 500
+FEE_FLOOR_MAX: Final = 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class BankTerms:
     """How the operator's own account is worked with.
@@ -108,7 +114,9 @@ class BankTerms:
     ``address``, ``trust``: where the bank's server is, and by what it is known: its host key as
     OpenSSH writes it, or (PEM) its certificate authority where that is none of the public ones.
     ``key_number``: which of our keys it knows. ``provider``: which one carries payouts out,
-    ``provider_account``: by what it knows our account there (Wise: the number of the profile).
+    ``provider_account``: by what it knows our account there (Wise: the number of the profile). For
+    one payout it may take ``fee_ppm_max`` millionths of the amount, and ``fee_floor`` (in the
+    currency's smallest unit) of any amount: a dearer quote is not locked.
     """
 
     folder: str
@@ -125,6 +133,12 @@ class BankTerms:
     statements: StatementFormat = StatementFormat.camt053
     provider: str | None = None
     provider_account: str | None = None
+    fee_ppm_max: int = FEE_PPM_MAX
+    fee_floor: int = FEE_FLOOR
+
+    def fee_limit(self, units: int) -> int:
+        """What a provider may take for a payout of so much."""
+        return max(units * self.fee_ppm_max // 1_000_000, self.fee_floor)
 
     def document(self) -> dict[str, Any]:
         """The terms as they are stored and shown."""
@@ -143,6 +157,8 @@ class BankTerms:
             "statements": self.statements.value,
             "provider": self.provider,
             "provider_account": self.provider_account,
+            "fee_ppm_max": self.fee_ppm_max,
+            "fee_floor": self.fee_floor,
         }
 
 
@@ -354,6 +370,14 @@ def check_server(terms: BankTerms, *, livemode: bool) -> None:
     """ParameterInvalid for a bank's server that can not be gone to, or not be known for sure."""
     if (terms.provider is not None) is not (terms.adapter is Adapter.provider):
         raise ParameterInvalid("Name the provider with the adapter provider.", param="provider")
+    for param, value, most in (
+        ("fee_ppm_max", terms.fee_ppm_max, 1_000_000),
+        ("fee_floor", terms.fee_floor, FEE_FLOOR_MAX),
+    ):
+        if not 0 <= value <= most:
+            raise ParameterInvalid(
+                "{field} is {least} to {most}.", param=param, field=param, least=0, most=most
+            )
     match terms.adapter:
         case Adapter.provider:
             _check_provider(terms, livemode=livemode)

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sakk.core.bank_account import BankAccount
+from sakk.core.bank_account import FEE_FLOOR, FEE_PPM_MAX, BankAccount
 from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
 from sakk.core.proposal import SecondPerson, digest_words
 
@@ -102,6 +102,8 @@ def public(change: BankChange, account: BankAccount) -> dict[str, Any]:
         "decided_at": None if decided is None else int(decided.timestamp()),
         "decided_by": change.decided_by,
         "digest": digest_of(change, account) if waits else None,
+        "fee_floor": change.terms.get("fee_floor", FEE_FLOOR),
+        "fee_ppm_max": change.terms.get("fee_ppm_max", FEE_PPM_MAX),
         "has_secret": change.secret is not None,
         "key_number": change.terms.get("key_number", 1),
         "kind": change.kind,

@@ -37,6 +37,13 @@ BANK_RETURN_CREATED: Final = register(
 BANK_RETURN_BOOKED: Final = register(
     "bank_return", "booked", "A bank shows that money in suspense went back.", "operator"
 )
+BANK_RETURN_DIFFERS: Final = register(
+    "bank_return",
+    "differs",
+    "A bank took more than was agreed to for what went back, or sent less: the difference stands in"
+    " suspense until two people explain it.",
+    "operator",
+)
 BANK_RETURN_FAILED: Final = register(
     "bank_return",
     "failed",

@@ -3,7 +3,9 @@
 ``awaiting`` a second person, then ``confirmed`` (or ``declined``): from then on the line is nobody
 else's to assign. Its sender's name is held against the lists, and an order is written for it, in a
 file of its own: ``ordered → sent → accepted → booked``. The money stands in suspense until a
-statement shows its debit, and is moved by that line alone. What the bank refuses (``rejected``),
+statement shows its debit, and is moved by that line alone: up to what was agreed to, and what is
+beyond it stays in suspense as a difference. A debit ends a return that the bank had refused, too: a
+statement says what moved. What the bank refuses (``rejected``),
 what screening finds (``stopped``), and what comes back after it was booked (``returned``) is in
 suspense again, and may be sent back anew, by a return of its own.
 
@@ -55,7 +57,8 @@ STANDING: Final = (BankReturnStatus.awaiting, BankReturnStatus.confirmed, *UNDER
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BankReturn:
     """One return of a line's money. ``units``: the whole of it; ``fee_max``: what the bank may take
-    besides, of the operator's; ``fee_units``: what it took.
+    besides, of the operator's; ``fee_units``: what it took. ``difference_units``: what
+    it took beyond both, or (below zero) sent too little; that stays in suspense for people.
 
     ``holder`` and the account: who is paid; ``by_hand``: the account was said by people, since the
     line names none. ``line_outcome``: what the line was before. ``debit_line``: the line of a
@@ -88,6 +91,7 @@ class BankReturn:
     number_in_file: int | None = None
     execution_date: date | None = None
     fee_units: int = 0
+    difference_units: int = 0
     screening: str | None = None
     reason_code: str | None = None
     reason: str | None = None
@@ -213,13 +217,17 @@ def remittance_of(line: BankLine) -> str:
 
 
 def carries_out(row: BankReturn, line: BankLine) -> bool:
-    """Is a line the debit of this return, and no more than was agreed to beside it?"""
-    taken = -line.units - row.units
-    return (
-        row.status in UNDER_WAY
-        and row.bank_account == line.bank_account
-        and 0 <= taken <= row.fee_max
-    )
+    """Is a line, which has this return's name, its debit? Of whatever amount: see `split`."""
+    may_be = (*UNDER_WAY, BankReturnStatus.rejected)
+    return row.status in may_be and row.bank_account == line.bank_account and line.units < 0
+
+
+def split(row: BankReturn, line: BankLine) -> tuple[int, int, int]:
+    """A debit as what goes out of suspense, the bank's fee, and the difference to what was agreed
+    to: above zero what is beyond both, below zero what is missing of the first."""
+    gone = min(-line.units, row.units)
+    fee = min(-line.units - gone, row.fee_max)
+    return gone, fee, -line.units - row.units if gone < row.units else -line.units - gone - fee
 
 
 def comes_back(row: BankReturn, line: BankLine) -> bool:
@@ -242,16 +250,18 @@ def told(row: BankReturn, word: StatusWord, *, now: datetime) -> BankReturn:
     return replace(row, status=BankReturnStatus.rejected.value, ended_at=now)
 
 
-def postings(line: BankLine, *, units: int) -> list[Posting]:
-    """What the debit ``line`` of a return moves: ``units`` out of suspense, the rest a fee."""
+def postings(row: BankReturn, line: BankLine) -> list[Posting]:
+    """What the debit ``line`` of a return moves: what was to go and what the bank may take, and the
+    rest of it as a debit that nobody ordered."""
     unit = chart.currency_unit(line.currency, livemode=line.livemode)
     bank = chart.bank(line.bank_account, unit)
     waiting = chart.bank_suspense(line.bank_account, unit)
-    moved = [Posting(waiting, bank, units, TransferCode.bank_sent_back)]
-    if fee_units := -line.units - units:
-        moved.append(
-            Posting(chart.fee_network(unit), bank, fee_units, TransferCode.bank_return_fee)
-        )
+    gone, fee, difference = split(row, line)
+    moved = [Posting(waiting, bank, gone, TransferCode.bank_sent_back)]
+    if fee:
+        moved.append(Posting(chart.fee_network(unit), bank, fee, TransferCode.bank_return_fee))
+    if difference > 0:
+        moved.append(Posting(waiting, bank, difference, TransferCode.bank_suspended))
     return moved
 
 
@@ -275,6 +285,7 @@ def public(row: BankReturn) -> dict[str, Any]:
         "debit_line": row.debit_line,
         "decided_at": None if decided is None else int(decided.timestamp()),
         "decided_by": row.decided_by,
+        "difference": row.difference_units,
         "digest": digest_of(row) if waits else None,
         "end_to_end_id": row.end_to_end_id,
         "ended_at": None if ended is None else int(ended.timestamp()),

@@ -56,6 +56,8 @@ class Outcome(StrEnum):
     assigned = "assigned"
     # Of money that came: it goes back to its sender. Of money that left: it is what went back.
     sent_back = "sent_back"
+    # The debit of an order that the bank had refused, and the credit that takes it back.
+    undone = "undone"
 
 
 # What a merchant sees of lines: never that one is held.
@@ -241,12 +243,21 @@ def is_next(
     return before.to_date.year != to_date.year or number <= before.number + 1
 
 
-def outcome_of(line: BankLine, payment: BankPayment | None, account_id: str | None) -> Outcome:
+def outcome_of(
+    line: BankLine,
+    payment: BankPayment | None,
+    account_id: str | None,
+    *,
+    fee_limit: int | None = None,
+) -> Outcome:
     """What a line is. ``payment``: the order that its end-to-end id names; ``account_id``: the
-    merchant whose reference it has."""
+    merchant whose reference it has; ``fee_limit``: what the account's provider may take beside a
+    payment, where it has one: by another quote that may be other than what it said before."""
     if payment is not None and payment.bank_account == line.bank_account:
         status = BankPaymentStatus(payment.status)
-        if status in UNDER_WAY and line.units == -payment.units - payment.fee_units:
+        fee_units = -line.units - payment.units
+        is_fee = fee_units == payment.fee_units or 0 <= fee_units <= (fee_limit or 0)
+        if status in UNDER_WAY and is_fee:
             return Outcome.payment
         # Anybody who was paid knows the order's name: what is sent back by a transfer of its own
         # has a sender, whom nobody has looked at.
@@ -307,7 +318,7 @@ def postings(line: BankLine, *, fee_units: int = 0) -> list[Posting]:
             assert line.account_id is not None
             merchant = chart.merchant(line.account_id, "available", unit)
             return [Posting(waiting, merchant, line.units, TransferCode.bank_assigned)]
-        case Outcome.suspense | Outcome.held:
+        case Outcome.suspense | Outcome.held | Outcome.undone:
             if line.units > 0:
                 return [Posting(bank, waiting, line.units, TransferCode.bank_suspended)]
             return [Posting(waiting, bank, -line.units, TransferCode.bank_suspended)]

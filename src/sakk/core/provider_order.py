@@ -26,8 +26,6 @@ ATTACHMENT_BYTES_MAX: Final = 4 << 20
 # A lock that is over so soon is not used, since the order might arrive after it; and one is not
 # believed to be over before so much more has passed, since clocks differ.
 LOCK_MARGIN: Final = timedelta(seconds=5)
-# So much of the amount a provider may take at most, in millionths; a dearer quote is not locked.
-FEE_PPM_MAX: Final = 50_000
 # How long an order is not asked after again: so long at first, then by its age, up to the most.
 POLL_FIRST: Final = timedelta(seconds=2)
 POLL_ASKED: Final = timedelta(seconds=30)
@@ -212,12 +210,14 @@ def is_over(row: ProviderOrder, now: datetime) -> bool:
     return row.quote is None or now.timestamp() >= row.quote["expires_at"]
 
 
-def locked(row: ProviderOrder, quote: Quote) -> ProviderOrder:
-    """With a quote; one that is not for what was asked, or too dear, fails the order."""
+def locked(row: ProviderOrder, quote: Quote, *, fee_limit: int) -> ProviderOrder:
+    """With a quote; one that is not for what was asked, or dearer than its account allows, fails
+    the order."""
     if quote.units != row.units:
         return failed(row, "quote_differs", f"The provider quotes {quote.units}.")
-    if not 0 <= quote.fee_units <= row.units * FEE_PPM_MAX // 1_000_000:
-        return failed(row, "quote_too_dear", f"The provider asks for {quote.fee_units}.")
+    if not 0 <= quote.fee_units <= fee_limit:
+        why = f"The provider asks for {quote.fee_units}, and may take {fee_limit}."
+        return failed(row, "quote_too_dear", why)
     document = {
         "id": quote.id,
         "fee": str(quote.fee_units),

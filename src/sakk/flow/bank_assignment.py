@@ -7,6 +7,8 @@ from sqlalchemy import Connection
 
 from sakk.core import bank_assignment as rules
 from sakk.core.bank_assignment import AssignmentStatus, BankAssignment
+from sakk.core.bank_payment import expand
+from sakk.core.bank_return import PREFIX as RETURN_PREFIX
 from sakk.core.bank_return import BankReturnStatus
 from sakk.core.bank_statement import BankLine, LineStatus, Outcome
 from sakk.core.case import CaseStatus
@@ -28,6 +30,7 @@ from sakk.store import bank_return as bank_returns
 from sakk.store import bank_statement as lines
 from sakk.store import case as cases
 
+PAYOUT_PREFIX: Final = "po"
 ROLES: Final = (Role.owner, Role.admin, Role.finance)
 
 
@@ -141,3 +144,18 @@ def _awaiting(connection: Connection, line: BankLine) -> BankAssignment:
 def _check(connection: Connection, line: BankLine, *, livemode: bool) -> None:
     case = cases.find(connection, line.id, livemode=livemode)
     rules.check_line(line, is_case_open=case is None or case.status != CaseStatus.closed)
+    check_there(connection, line)
+
+
+def check_there(connection: Connection, line: BankLine) -> None:
+    """UnexpectedState where a debit stands in suspense that may be this money: it has the name of a
+    return of it that the bank had refused, or of the order that the line itself names."""
+    names = [each.end_to_end_id for each in bank_returns.list_of_line(connection, line.id)]
+    own = line.end_to_end_id or ""
+    if expand(own, PAYOUT_PREFIX) or expand(own, RETURN_PREFIX):
+        names.append(own.upper())
+    if lines.any_debit(connection, line.bank_account, names):
+        raise UnexpectedState(
+            "A debit with the name of this money's order stands in suspense: it may have gone"
+            " already. Ask the bank, and correct that first."
+        )

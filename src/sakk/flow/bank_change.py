@@ -71,6 +71,8 @@ def connect(
     trust: str | None = None,
     secret: str | None = None,
     new_key: bool = False,
+    fee_ppm_max: int | None = None,
+    fee_floor: int | None = None,
     actor: Actor,
     livemode: bool,
     vault: Vault,
@@ -78,6 +80,7 @@ def connect(
 ) -> tuple[BankAccount, BankChange]:
     """Propose how an account's bank is gone to; what is left out stays as it is.
 
+    ``fee_ppm_max``, ``fee_floor``: what a provider may take for a payout; see `BankTerms`.
     ``new_key``: the next of our keys, which the bank must know when it is approved. Raises
     ResourceMissing, PermissionDenied, ParameterInvalid, ParameterMissing, and UnexpectedState for
     an account that is not approved itself, or of which somebody has proposed something else.
@@ -85,8 +88,11 @@ def connect(
     found = _locked(connection, identifier, livemode=livemode)
     by = _officer(connection, actor, livemode=livemode)
     rules.check_approved(found)
-    if address is None and trust is None and secret is None and not new_key:
-        raise ParameterMissing("Say what is to change: address, trust, secret or new_key.")
+    given = (address, trust, secret, fee_ppm_max, fee_floor)
+    if all(each is None for each in given) and not new_key:
+        raise ParameterMissing(
+            "Say what is to change: address, trust, secret, new_key, fee_ppm_max or fee_floor."
+        )
     last = store.of_accounts(connection, [found.id]).get(found.id)
     if last is not None and last.status == ChangeStatus.awaiting:
         raise UnexpectedState("Somebody proposed another change: decline that first.")
@@ -96,6 +102,8 @@ def connect(
         address=before.address if address is None else address,
         trust=before.trust if trust is None else trust.strip(),
         key_number=before.key_number + new_key,
+        fee_ppm_max=before.fee_ppm_max if fee_ppm_max is None else fee_ppm_max,
+        fee_floor=before.fee_floor if fee_floor is None else fee_floor,
     )
     account_rules.check_server(terms, livemode=livemode)
     sealed = None

@@ -19,7 +19,7 @@ from sakk.core.case import CaseStatus
 from sakk.core.errors import ParameterInvalid, PermissionDenied, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.person import Actor
-from sakk.flow.bank_assignment import ROLES
+from sakk.flow.bank_assignment import ROLES, check_there
 from sakk.flow.context import Parts
 from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
@@ -209,6 +209,7 @@ def _locked(
 def _check(connection: Connection, line: BankLine, *, livemode: bool) -> None:
     case = cases.find(connection, line.id, livemode=livemode)
     rules.check_line(line, is_case_open=case is None or case.status != CaseStatus.closed)
+    check_there(connection, line)
 
 
 def _check_alone(connection: Connection, line: BankLine) -> None:

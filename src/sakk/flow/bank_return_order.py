@@ -16,9 +16,10 @@ from sakk.core import bank_event as news
 from sakk.core import bank_payment as payment_rules
 from sakk.core import bank_return as rules
 from sakk.core.bank_account import BankAccount, batch_due, execution_date, read_terms
+from sakk.core.bank_assignment import AssignmentStatus
 from sakk.core.bank_file import BankFile
-from sakk.core.bank_return import BankReturn, BankReturnStatus
-from sakk.core.bank_statement import BankLine, Outcome
+from sakk.core.bank_return import STANDING, BankReturn, BankReturnStatus
+from sakk.core.bank_statement import BankLine, Outcome, waits_for_person
 from sakk.core.calendar import business_days
 from sakk.core.case import CaseKind, Opening, Priority
 from sakk.core.country import is_country
@@ -34,6 +35,7 @@ from sakk.rails.bank.pain001 import Order, Party
 from sakk.rails.bank.reader import StatusReport
 from sakk.screening.name import NameIndex
 from sakk.store import bank_account as bank_accounts
+from sakk.store import bank_assignment as assignments
 from sakk.store import bank_return as store
 from sakk.store import bank_statement as lines
 from sakk.store import event as events
@@ -247,15 +249,19 @@ def follow(
         row = current.get((line.end_to_end_id or "").upper())
         if row is None:
             continue
-        if rules.carries_out(row, line):
+        if rules.carries_out(row, line) and _stands(connection, row):
+            _, fee_units, difference = rules.split(row, line)
             row = replace(
                 row,
                 status=BankReturnStatus.booked.value,
                 debit_line=line.id,
-                fee_units=-line.units - row.units,
+                fee_units=fee_units,
+                difference_units=difference,
                 ended_at=now,
             )
-        elif rules.comes_back(row, line):
+            if difference:
+                events.append(connection, [return_event(row, news.BANK_RETURN_DIFFERS)], now=now)
+        elif rules.comes_back(row, line) and lines.lock_opposite(connection, line) is None:
             row = replace(
                 row,
                 status=BankReturnStatus.returned.value,
@@ -268,9 +274,33 @@ def follow(
         else:
             continue
         current[row.end_to_end_id] = found[line.id] = row
-        fields = ("status", "debit_line", "return_line", "fee_units", "ended_at")
-        store.change(connection, [row], *fields, "reason_code", "reason")
+        fields = ("status", "debit_line", "return_line", "fee_units", "difference_units")
+        store.change(connection, [row], *fields, "ended_at", "reason_code", "reason")
     return found
+
+
+def _stands(connection: Connection, row: BankReturn) -> bool:
+    """Is a return's money still there to be moved by its debit?
+
+    That of one that the bank had refused is a person's since: where nobody has decided about it
+    again, it is taken from them.
+    """
+    if row.status != BankReturnStatus.rejected:
+        return True
+    line = lines.find_line(connection, row.line, livemode=row.livemode, lock=True)
+    if line is None or not waits_for_person(line) or is_proposed(connection, line.id):
+        return False
+    lines.change_line(connection, line.id, {"outcome": Outcome.sent_back.value})
+    return True
+
+
+def is_proposed(connection: Connection, line: str) -> bool:
+    """Has somebody proposed something of a locked line that stands?"""
+    said = assignments.of_lines(connection, [line]).get(line)
+    last = store.newest_of(connection, [line]).get(line)
+    return (said is not None and said.status == AssignmentStatus.awaiting) or (
+        last is not None and last.status in STANDING
+    )
 
 
 def told_booked(connection: Connection, identifier: str, *, now: datetime) -> None:

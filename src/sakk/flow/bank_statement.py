@@ -5,7 +5,7 @@ Lines are matched in the database alone; what a line moves is then posted under 
 a line is booked once however often its statement comes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from sakk.core import bank_payment as payment_rules
 from sakk.core import bank_return as return_rules
 from sakk.core import bank_statement as rules
 from sakk.core import chart, event, payout_posting
-from sakk.core.bank_account import BankAccount
+from sakk.core.bank_account import Adapter, BankAccount, read_terms
 from sakk.core.bank_file import BankFile, FileKind
 from sakk.core.bank_payment import UNDER_WAY, BankPayment, BankPaymentStatus
 from sakk.core.bank_reference import BankReference, found_in
@@ -247,6 +247,7 @@ def _match(
     back = bank_returns.lock_named(connection, named)
     rows = [*rows, *_before(connection, rows, {**known, **back})]
     references = _references(connection, rows)
+    limits = _fee_limits(connection, known.values())
     happened: list[NewEvent] = []
     # What left before what came: a return may stand before the payment in one statement, and its
     # statement may have come before the payment's.
@@ -257,14 +258,20 @@ def _match(
         reference = references.get(row.id)
         account_id = None if reference is None else reference.account_id
         sent_back = of_returns.get(row.id)
-        outcome = rules.outcome_of(row, payment, account_id)
+        limit = None if payment is None else limits.get(payment.id)
+        outcome = rules.outcome_of(row, payment, account_id, fee_limit=limit)
         if row.units < 0 and sent_back is not None:
             outcome = Outcome.sent_back
         elif (row.end_to_end_id or "").upper() in back:
             # It came back from its sender, or has the name of what did: nobody's until a person
             # has looked.
             outcome = Outcome.suspense
+        order = payment or back.get((row.end_to_end_id or "").upper())
+        if order is not None and _undoes(connection, row, outcome, order):
+            outcome = Outcome.undone
         after = replace(row, status=LineStatus.matched.value, outcome=outcome.value)
+        if order is not None and outcome is Outcome.undone:
+            after = replace(after, payment=order.id)
         if sent_back is not None:
             after = replace(after, payment=sent_back.id)
         match outcome:
@@ -274,7 +281,9 @@ def _match(
                 after = replace(after, payment=payment.id, account_id=payment.account_id)
             case Outcome.payin:
                 after = _screened(connection, index, replace(after, account_id=account_id), now=now)
-            case Outcome.suspense | Outcome.held | Outcome.assigned | Outcome.sent_back:
+            case Outcome.suspense | Outcome.held | Outcome.assigned:
+                pass
+            case Outcome.sent_back | Outcome.undone:
                 pass
         if after.outcome in (Outcome.suspense, Outcome.held):
             happened.append(line_event(after, news.BANK_LINE_UNMATCHED))
@@ -282,6 +291,36 @@ def _match(
         store.change_line(connection, row.id, {name: getattr(after, name) for name in fields})
     events.append(connection, happened, now=now)
     wake(connection, "bank.book")
+
+
+def _undoes(
+    connection: Connection, line: BankLine, outcome: Outcome, order: BankPayment | BankReturn
+) -> bool:
+    """Is a line the other side of one in suspense, with an order's name and to the same amount?
+
+    So are the debit of what a bank had refused, or made twice, and the credit that takes it back.
+    They come to nothing: neither is anybody's, and nobody sends the credit anywhere once more.
+    """
+    is_loose = outcome is Outcome.suspense or (outcome is Outcome.returned and line.units > 0)
+    if not is_loose or order.bank_account != line.bank_account:
+        return False
+    other = store.lock_opposite(connection, line)
+    if other is None or (other.units > 0 and bank_return_order.is_proposed(connection, other.id)):
+        return False
+    change = {"outcome": Outcome.undone.value, "payment": order.id}
+    store.change_line(connection, other.id, change)
+    return True
+
+
+def _fee_limits(connection: Connection, orders: Collection[BankPayment]) -> dict[str, int]:
+    """What a provider may take beside each of these payments, where one carries it."""
+    own = bank_accounts.list_by_ids(connection, sorted({each.bank_account for each in orders}))
+    terms = {each.id: read_terms(each.terms) for each in own.values() if each.terms is not None}
+    return {
+        each.id: terms[each.bank_account].fee_limit(each.units)
+        for each in orders
+        if terms[each.bank_account].adapter is Adapter.provider
+    }
 
 
 def _references(connection: Connection, rows: Sequence[BankLine]) -> dict[str, BankReference]:
@@ -325,17 +364,22 @@ def _moved(
             ended_at=now,
         )
     else:
-        after = replace(payment, status=BankPaymentStatus.booked.value, line=line.id, ended_at=now)
+        after = replace(
+            payment,
+            status=BankPaymentStatus.booked.value,
+            line=line.id,
+            fee_units=-line.units - payment.units,
+            ended_at=now,
+        )
         row = payouts.lock_one(connection, payment.payout)
         assert row is not None
         confirmed = replace(row, status=PayoutStatus.confirmed.value, confirmed_at=now)
         change = {"id": row.id, "status": confirmed.status, "confirmed_at": now}
         update_records(connection, payouts.payouts, [change])
         events.append(connection, [payout_event(confirmed, event.PAYOUT_CONFIRMED)], now=now)
-    fields = ("id", "status", "line", "return_line", "reason_code", "reason", "ended_at")
-    update_records(
-        connection, bank_payments.bank_payments, [{name: getattr(after, name) for name in fields}]
-    )
+    fields = ("status", "line", "fee_units", "return_line", "reason_code", "reason", "ended_at")
+    written = {name: getattr(after, name) for name in ("id", *fields)}
+    update_records(connection, bank_payments.bank_payments, [written])
     return after
 
 
@@ -458,11 +502,11 @@ def _booked(
             made = PostingSet(payout.id, "bank.return", row.attempt, back)
         case Outcome.sent_back:
             assert sent_back is not None
-            moved = return_rules.postings(row, units=sent_back.units)
+            moved = return_rules.postings(sent_back, row)
             made = PostingSet(row.id, "book", row.attempt, moved)
         case Outcome.assigned:
             made = PostingSet(row.id, "assign", row.attempt, rules.postings(row))
-        case Outcome.payin | Outcome.suspense | Outcome.held:
+        case Outcome.payin | Outcome.suspense | Outcome.held | Outcome.undone:
             made = PostingSet(row.id, "book", row.attempt, rules.postings(row))
     [outcome] = parts.books.post([made])
     if not outcome.booked:
@@ -496,7 +540,7 @@ def _record(
         events.append(connection, [line_event(after, news.BANK_LINE_CREDITED)], now=now)
     elif row.outcome == Outcome.sent_back:
         bank_return_order.told_booked(connection, row.payment or "", now=now)
-    elif payout is not None:
+    elif payout is not None and row.outcome in (Outcome.payment, Outcome.returned):
         _finish(connection, payout, row, now=now)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from sakk.core import bank_event as news
 from sakk.core import provider_order as rules
-from sakk.core.bank_account import BankAccount
+from sakk.core.bank_account import BankAccount, read_terms
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.event import NewEvent
 from sakk.core.provider_order import (
@@ -158,7 +158,8 @@ def _asked(
     match rules.step(row, parts.clock()):
         case Step.quote:
             row = rules.next_round(row) if row.quote is not None else row
-            return rules.locked(row, rail.quote(wanted))
+            limit = read_terms(account.terms or {}).fee_limit(row.units)
+            return rules.locked(row, rail.quote(wanted), fee_limit=limit)
         case Step.place:
             return _placed(parts, rail, account, row, wanted, token=token)
         case Step.look:

@@ -161,7 +161,8 @@ _LINES = text(
     "SELECT * FROM (SELECT l.id, l.units, l.status = 'booked' OR l.outcome = 'assigned'"
     " AS is_booked, coalesce(p.payout, l.id) AS booked_for FROM bank_lines l"
     " JOIN bank_statements s ON s.id = l.statement AND s.status = 'accepted'"
-    " LEFT JOIN bank_payments p ON p.id = l.payment WHERE l.bank_account = :bank_account"
+    " LEFT JOIN bank_payments p ON p.id = l.payment AND l.outcome IN ('payment', 'returned')"
+    " WHERE l.bank_account = :bank_account"
     " AND l.status IN ('matched', 'booked')) found ORDER BY right(booked_for, 26) COLLATE \"C\""
 ).execution_options(yield_per=10_000)
 # What is on its way to the ledger.
@@ -187,7 +188,8 @@ _MOVEMENTS = text(
     " p.end_to_end_id, d.iban,"
     " p.line FROM bank_payments p LEFT JOIN bank_accounts d ON d.id = p.destination"
     " WHERE p.livemode = :livemode AND p.status IN ('sent', 'accepted', 'booked', 'returned')"
-    " UNION ALL SELECT r.id, r.currency, r.units + r.fee_units, r.execution_date, r.end_to_end_id,"
+    " UNION ALL SELECT r.id, r.currency, r.units + r.fee_units + r.difference_units,"
+    " r.execution_date, r.end_to_end_id,"
     " r.iban, r.debit_line FROM bank_returns r WHERE r.livemode = :livemode"
     " AND r.status IN ('sent', 'accepted', 'booked', 'returned')),"
     " loose AS (SELECT end_to_end_id AS reference FROM lines WHERE payment IS NULL"

@@ -55,6 +55,7 @@ bank_returns = Table(
     Column("number_in_file", Integer),
     Column("execution_date", Date),
     Column("fee_units", Units, nullable=False),
+    Column("difference_units", Units, nullable=False, server_default="0"),
     Column("screening", Text),
     Column("reason_code", Text),
     Column("reason", Text),
@@ -105,6 +106,13 @@ def newest_of(connection: Connection, lines: Collection[str]) -> dict[str, BankR
     c = bank_returns.c
     statement = select(bank_returns).where(among(c.line, sorted(lines))).order_by(c.line, c.id)
     return {each.line: each for each in fetch_all(connection, statement, BankReturn)}
+
+
+def list_of_line(connection: Connection, line: str) -> list[BankReturn]:
+    """All returns of a line, the oldest first."""
+    c = bank_returns.c
+    statement = select(bank_returns).where(c.line == line).order_by(c.id)
+    return fetch_all(connection, statement, BankReturn)
 
 
 def lock_confirmed(connection: Connection, bank_account: str) -> list[BankReturn]:

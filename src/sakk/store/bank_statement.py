@@ -28,6 +28,7 @@ from sakk.core.bank_statement import (
     BankStatement,
     LineStatus,
     Neighbour,
+    Outcome,
     StatementStatus,
     order_of,
 )
@@ -252,6 +253,41 @@ def lock_debits(connection: Connection, end_to_end_ids: Collection[str]) -> list
         .with_for_update()
     )
     return fetch_all(connection, statement, BankLine)
+
+
+def lock_opposite(connection: Connection, line: BankLine) -> BankLine | None:
+    """The oldest line in suspense of a bank's account with the name and amount of this one, the
+    other way; locked."""
+    c = bank_lines.c
+    statement = (
+        select(bank_lines)
+        .where(
+            c.bank_account == line.bank_account,
+            func.upper(c.end_to_end_id) == (line.end_to_end_id or "").upper(),
+            c.units == -line.units,
+            c.outcome == Outcome.suspense.value,
+            c.payment.is_(None),
+            c.id != line.id,
+        )
+        .order_by(c.id)
+        .limit(1)
+        .with_for_update()
+    )
+    return fetch_one(connection, statement, BankLine)
+
+
+def any_debit(connection: Connection, bank_account: str, end_to_end_ids: Collection[str]) -> bool:
+    """Does a debit with one of these names stand in suspense?"""
+    if not end_to_end_ids:
+        return False
+    c = bank_lines.c
+    statement = select(c.id).where(
+        c.bank_account == bank_account,
+        among(func.upper(c.end_to_end_id), sorted(set(end_to_end_ids))),
+        c.units < 0,
+        c.outcome == Outcome.suspense.value,
+    )
+    return connection.execute(statement.limit(1)).first() is not None
 
 
 def find_line(
