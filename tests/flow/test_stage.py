@@ -9,6 +9,8 @@ import pytest
 
 from sakk.core.errors import Unavailable
 from sakk.flow.stage import (
+    ASLEEP_AFTER_SECONDS,
+    ASLEEP_IDLE_SECONDS,
     FIRST_LOOKS,
     GIVE_WAY_SECONDS_MAX,
     IDLE_SECONDS,
@@ -20,6 +22,8 @@ from sakk.flow.stage import (
     Stage,
     Traffic,
     Turn,
+    _rest,
+    _take_turns,
     run_stages,
     start_stages,
     wake,
@@ -137,6 +141,67 @@ def test_a_stage_that_nobody_calls_looks_less_often_until_it_is_called(
     clock[0] += QUIET_AFTER_SECONDS
     moved[0] = 1
     assert pauses() == [IDLE_SECONDS, 0.05, 60.0]
+
+
+class Clock(threading.Event):
+    """A bell that nobody rings, on whose waits the time passes."""
+
+    def __init__(self, *, at_wait: Callable[[int], None] = lambda _: None) -> None:
+        super().__init__()
+        self.now, self.waits, self._at_wait = 1_000.0, 0, at_wait
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.now += timeout or 0.0
+        self.waits += 1
+        self._at_wait(self.waits)
+        return self.is_set()
+
+
+def test_in_a_process_that_sleeps_a_stage_looks_seldom_until_something_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("sakk.flow.stage.time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("sakk.flow.stage.PAUSE_SHARE_MIN", 1.0)
+    traffic = Traffic()
+
+    def rested(stage: Stage, *, stirs_at: int | None = None) -> float:
+        """How long it is between two looks of a stage that has had nothing for long."""
+
+        def at_wait(count: int) -> None:
+            if count == stirs_at:
+                traffic.stir()
+
+        clock.waits, clock._at_wait = 0, at_wait
+        turn = Turn(stage)
+        clock.now += QUIET_AFTER_SECONDS
+        began = clock.now
+        assert _rest([turn], clock, traffic) is False
+        return clock.now - began
+
+    seldom = Stage("seldom", lambda: 0)
+    assert rested(seldom) == QUIET_IDLE_SECONDS
+    clock.now += ASLEEP_AFTER_SECONDS
+    assert rested(seldom) == ASLEEP_IDLE_SECONDS
+    # What polls, what keeps time, and lanes look as ever.
+    for awake, seconds in (
+        (Stage("often", lambda: 0, idle_seconds=0.05), 0.05),
+        (Stage("timely", lambda: 0, keeps_time=True), QUIET_IDLE_SECONDS),
+        (Stage("laned", lambda: 0, lane="lane"), QUIET_IDLE_SECONDS),
+        (Stage("rare", lambda: 0, idle_seconds=60.0), 60.0),
+    ):
+        assert rested(awake) == pytest.approx(seconds)
+    # The first that has something wakes the others, at their next moment.
+    assert rested(seldom, stirs_at=2) == 2 * QUIET_IDLE_SECONDS
+    assert rested(seldom) == QUIET_IDLE_SECONDS
+    clock.now += ASLEEP_AFTER_SECONDS
+    # What comes by the clock wakes nobody; a row that was moved does.
+    for stage, is_asleep in (
+        (Stage("timely", lambda: 1, keeps_time=True), True),
+        (Stage("finds", lambda: 1), False),
+    ):
+        _take_turns([Turn(stage)], traffic, None)
+        assert traffic.is_asleep is is_asleep
 
 
 def test_a_lanes_threads_are_called_while_there_is_much_to_do() -> None:

@@ -152,7 +152,7 @@ def fetch_stage(parts: Parts) -> Stage:
             own = bank_accounts.list_approved(connection)
         return sum(_fetch(parts, account) for account in own)
 
-    return Stage("bank.fetch", run, idle_seconds=2.0, gives_way=True)
+    return Stage("bank.fetch", run, idle_seconds=2.0, gives_way=True, keeps_time=True)
 
 
 def _fetch(parts: Parts, account: BankAccount) -> int:

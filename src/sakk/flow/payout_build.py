@@ -92,7 +92,8 @@ def payout_build_stage(parts: Parts) -> Stage:
         _each_alone(parts, lone, Senders(parts, treasury), token=token)
         return len(rows)
 
-    return Stage("payout.build", run, rest_seconds=REST_SECONDS)
+    # What is scheduled is due by the clock.
+    return Stage("payout.build", run, rest_seconds=REST_SECONDS, keeps_time=True)
 
 
 def _by_asset(rows: Sequence[Payout]) -> dict[str, list[Payout]]:

@@ -203,7 +203,7 @@ def rate_stage(parts: Parts, fetch: Fetch) -> Stage:
                 look(connection, now=now)
         return len(rows)
 
-    return Stage(STAGE, run, idle_seconds=IDLE_SECONDS)
+    return Stage(STAGE, run, idle_seconds=IDLE_SECONDS, keeps_time=True)
 
 
 def _asked(rows: Sequence[RateSource], fetch: Fetch, *, now: datetime) -> list[Answer]:

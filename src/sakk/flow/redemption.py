@@ -306,7 +306,7 @@ def look_stage(parts: Parts) -> Stage:
             for name, channels in by_network.items()
         )
 
-    return Stage("escrow_channel.look", run, idle_seconds=IDLE.total_seconds())
+    return Stage("escrow_channel.look", run, idle_seconds=IDLE.total_seconds(), keeps_time=True)
 
 
 def _look(

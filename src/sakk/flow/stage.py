@@ -3,7 +3,8 @@
 Stages wake each other through the database (NOTIFY once the transaction that writes the status is
 committed), so they never call each other, and a missed wake-up costs at most one idle period. Most
 stages have nothing to do most of the time: one that nobody called for long looks less often, for
-what comes due by the clock alone.
+what comes due by the clock alone. A process in which nothing was due for a minute is asleep: its
+stages look still less often, until the first of them finds something.
 """
 
 import random
@@ -20,6 +21,7 @@ from sqlalchemy import Connection, make_url
 
 from sakk.core.errors import SakkError
 from sakk.store.database import CHANNEL, notify_after
+from sakk.store.lease import claimed
 
 # What a final pay-in goes through until its webhook is due.
 PAYIN_LANE = "payin"
@@ -37,6 +39,9 @@ IDLE_SECONDS = 1.0
 # Neither called nor with anything to do for so long: such a stage looks as seldom as this.
 QUIET_AFTER_SECONDS = 10.0
 QUIET_IDLE_SECONDS = 3.0
+# After so long in which no stage of a process had any row, each looks as seldom as this.
+ASLEEP_AFTER_SECONDS = 60.0
+ASLEEP_IDLE_SECONDS = 15.0
 # Stages that look at the same moment take a connection each. So no more than a few look for the
 # first time at once, and nobody's pause has the length of another's.
 FIRST_LOOKS = 6
@@ -63,6 +68,8 @@ class Stage:
     ``gives_way``: what nobody waits for begins when no lane has much to do, or a second later.
     ``rest_seconds``: after a run that moved few rows the next begins so much later than it did, at
     the soonest. Each run is several commits, which requests wait behind, whatever it moves.
+    ``keeps_time``: its work comes by the clock. So it looks in sleep too, as lanes do, and wakes
+    nobody by what it finds.
     """
 
     name: str
@@ -72,6 +79,7 @@ class Stage:
     rest_seconds: float = 0.0
     many: int = MANY_ROWS
     gives_way: bool = False
+    keeps_time: bool = False
 
 
 def wake(connection: Connection, *stages: str) -> None:
@@ -160,6 +168,13 @@ class Turn:
         """There was something to do, or somebody says so: more of it may follow by the clock."""
         self._quiet_since = time.monotonic()
 
+    @property
+    def keeps_awake(self) -> bool:
+        """Does it look while its process is asleep: for what nobody tells, or to try again?"""
+        stage = self.stage
+        is_often = stage.idle_seconds < IDLE_SECONDS
+        return self._is_due or is_often or stage.lane is not None or stage.keeps_time
+
     def pause_seconds(self) -> float:
         """How long it may rest when nothing calls it."""
         now = time.monotonic()
@@ -178,6 +193,7 @@ class Traffic:
     def __init__(self) -> None:
         self._busy = 0
         self._changed = threading.Condition()
+        self._stirred_at = time.monotonic()
         self._first_looks = threading.Semaphore(FIRST_LOOKS)
 
     @contextmanager
@@ -203,6 +219,15 @@ class Traffic:
         """Return when none has, or after so long."""
         with self._changed:
             self._changed.wait_for(lambda: not self._busy, timeout_seconds)
+
+    def stir(self) -> None:
+        """A stage of this process had something to do."""
+        self._stirred_at = time.monotonic()
+
+    @property
+    def is_asleep(self) -> bool:
+        """Had none anything to do for long?"""
+        return time.monotonic() - self._stirred_at >= ASLEEP_AFTER_SECONDS
 
     def _add(self, count: int) -> None:
         with self._changed:
@@ -231,9 +256,26 @@ def run_stages(
         with begins:
             moved, _ = _take_turns(turns, traffic, more)
         begins = nullcontext()
-        if not moved and event.wait(_pause_seconds(turns)):
+        if not moved and _rest(turns, event, traffic):
             for turn in turns:
                 turn.be_called()
+
+
+def _rest(turns: Sequence[Turn], event: threading.Event, traffic: Traffic) -> bool:
+    """Rest until the first of them looks again; True if somebody called.
+
+    In a process that is asleep, over several of its looks: it only looks whether it is still so,
+    and who slept looks as soon as who was merely quiet when it is not.
+    """
+    sleeps = not any(turn.keeps_awake for turn in turns)
+    rested = 0.0
+    while True:
+        pause = _pause_seconds(turns)
+        if event.wait(pause):
+            return True
+        rested += pause
+        if not (sleeps and traffic.is_asleep) or rested + pause > ASLEEP_IDLE_SECONDS:
+            return False
 
 
 def _pause_seconds(turns: Sequence[Turn]) -> float:
@@ -275,7 +317,10 @@ def _take_turns(
     with ExitStack() as stack:
         has_more = False
         for turn in turns:
+            before = claimed()
             done = turn.take()
+            if (done or claimed() != before) and not turn.stage.keeps_time:
+                traffic.stir()
             if done >= turn.stage.many and not moved and more is not None:
                 has_more = True
                 stack.enter_context(traffic.heavy())

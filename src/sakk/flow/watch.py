@@ -365,7 +365,10 @@ def watch_stage(parts: Parts, found: Network, rail: EvmRail, *, guard: Guard = G
         guard=guard,
     )
     return Stage(
-        f"watch.{found.network}", follower.step, idle_seconds=found.poll_milliseconds / 1000
+        f"watch.{found.network}",
+        follower.step,
+        idle_seconds=found.poll_milliseconds / 1000,
+        keeps_time=True,
     )
 
 

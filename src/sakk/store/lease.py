@@ -4,6 +4,7 @@ A row whose lease ran out is free again; the outcome is recorded only where the 
 so a worker that was away too long changes nothing.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -109,6 +110,14 @@ def claimable(
     return query(taken, kind)
 
 
+_of_thread = threading.local()
+
+
+def claimed() -> int:
+    """How many rows this thread has leased so far."""
+    return getattr(_of_thread, "rows", 0)
+
+
 def claim(
     connection: Connection, due: Query[T], *, token: str, now: datetime, **given: Any
 ) -> list[T]:
@@ -117,6 +126,7 @@ def claim(
     ``given``: what else the conditions of ``claimable`` have as parameters.
     """
     rows = fetch(connection, due, now=now, until=now + lease_length(), token=token, **given)
+    _of_thread.rows = claimed() + len(rows)
     return sorted(rows, key=lambda row: str(row.id))  # type: ignore[attr-defined]
 
 
