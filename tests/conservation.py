@@ -31,6 +31,11 @@ _BALANCES = (
     " JOIN ledger_account_names n ON n.id = a.id WHERE n.name LIKE 'channel:%'"
     " OR n.name LIKE 'mandate:%total#%'"
 )
+_CREDITS = (
+    "SELECT n.name, a.credits_posted AS units FROM ledger_accounts a"
+    " JOIN ledger_account_names n ON n.id = a.id WHERE n.name LIKE 'channel:ech_%'"
+)
+_VOUCHERS = "SELECT channel_id AS name, ceiling AS units FROM escrow_vouchers"
 _CHANNELS = (
     "SELECT c.*, coalesce(r.units, 0) AS back FROM channels c LEFT JOIN"
     " (SELECT channel_id, sum(amount) AS units FROM charge_refunds"
@@ -65,6 +70,7 @@ def check_conserved(database: Database) -> None:
         balances = _units(connection, _BALANCES)
         channels = connection.execute(text(_CHANNELS)).all()
         escrows = connection.execute(text("SELECT * FROM escrow_channels")).all()
+        credits, vouchers = _units(connection, _CREDITS), _units(connection, _VOUCHERS)
         mandates = connection.execute(text(_MANDATES)).all()
     earned: Counter[str] = Counter()
     for row in channels:
@@ -77,6 +83,12 @@ def check_conserved(database: Database) -> None:
         unit = chart.currency_unit(row.currency, livemode=row.livemode)
         charged = -charges.get(chart.channel(row.id, unit).name, 0)
         assert charged >= int(row.redeemed), row.id
+        # No more was ever signed for than the highest voucher says, less what went back.
+        own, *back = (
+            credits.get(chart.channel(f"{row.id}{name}", unit).name, 0)
+            for name in ("", ":unsigned", ":refunded")
+        )
+        assert own - sum(back) <= vouchers.get(row.id, 0), row.id
         earned[chart.merchant(row.account_id, "incoming", unit).name] += charged
     paid = {name: units for name, units in charges.items() if units > 0}
     assert paid == {name: units for name, units in earned.items() if units}

@@ -130,8 +130,13 @@ def test_their_typescript_client_pays_by_voucher(house: House, merchant: Merchan
 def test_a_metered_call_costs_what_it_used_and_eight_at_once_are_served(
     house: House, merchant: Merchant
 ) -> None:
-    """At a door of its own: the official client by the unit, and a payer that signs ahead."""
+    """At a door of its own: the official client by the unit, and a payer that signs ahead.
+
+    A price that moves between the 402 and the payment, up and then down, is what was promised.
+    """
     payer = Payer(house)
+    # At each request to /moving: asked, paid, asked, paid.
+    prices = iter(["$0.001", "$0.002", "$0.002", "$0.001"])
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         headers = [(b"sakk-usage", b"40")] if scope["path"] == "/metered" else []
@@ -141,20 +146,22 @@ def test_a_metered_call_costs_what_it_used_and_eight_at_once_are_served(
     routes = [
         Route("/fixed", "$0.001"),
         Route("/metered", Metered("$0.000025", units_max=100, unit="token")),
+        Route("/moving", lambda _: next(prices)),
     ]
 
     async def work(door: Any) -> None:
         transport = payer.transport(door)
         async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
-            replies = [await client.get(path) for path in ("/metered", "/fixed", "/metered")]
-        assert [each.status_code for each in replies] == [200] * 3, replies[0].text
+            paths = ("/metered", "/fixed", "/metered", "/moving", "/moving")
+            replies = [await client.get(path) for path in paths]
+        assert [each.status_code for each in replies] == [200] * 5, replies[0].text
         receipts = [receipt_of(each).extra for each in replies]
-        assert [each["chargedAmount"] for each in receipts] == ["1000"] * 3
-        assert receipts[2]["channelState"]["chargedCumulativeAmount"] == "3000"
+        assert [each["chargedAmount"] for each in receipts] == [*["1000"] * 4, "2000"]
+        assert receipts[4]["channelState"]["chargedCumulativeAmount"] == "6000"
         plain = httpx.ASGITransport(door)
         async with httpx.AsyncClient(transport=plain, base_url="http://shop") as client:
             offer = await payer.offered(client, "/fixed")
-            headers = [payer.header(offer, 3_000 + 1_000 * place) for place in range(1, 9)]
+            headers = [payer.header(offer, 6_000 + 1_000 * place) for place in range(1, 9)]
             together = await asyncio.gather(*(client.get("/fixed", headers=h) for h in headers))
             assert [each.status_code for each in together] == [200] * 8
             copies = await asyncio.gather(
@@ -164,9 +171,9 @@ def test_a_metered_call_costs_what_it_used_and_eight_at_once_are_served(
 
     channel = at_door(house, payer, routes, app, work)
     # The door has waited for its commits.
-    payer.await_standing(channel, signed=11_000, charged=11_000, reserved=0)
-    merchant.balance_units += 11_000
-    await_redeemed(house, channel, 11_000)
+    payer.await_standing(channel, signed=14_000, charged=14_000, reserved=0)
+    merchant.balance_units += 14_000
+    await_redeemed(house, channel, 14_000)
     merchant.compare_balance()
 
 
