@@ -84,11 +84,11 @@ def check_conserved(database: Database) -> None:
         charged = -charges.get(chart.channel(row.id, unit).name, 0)
         assert charged >= int(row.redeemed), row.id
         # No more was ever signed for than the highest voucher says, less what went back.
-        own, *back = (
+        signed, *back = (
             credits.get(chart.channel(f"{row.id}{name}", unit).name, 0)
             for name in ("", ":unsigned", ":refunded")
         )
-        assert own - sum(back) <= vouchers.get(row.id, 0), row.id
+        assert signed - sum(back) <= vouchers.get(row.id, 0), row.id
         earned[chart.merchant(row.account_id, "incoming", unit).name] += charged
     paid = {name: units for name, units in charges.items() if units > 0}
     assert paid == {name: units for name, units in earned.items() if units}

@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.chain import Chain
 from tests.escrowing import Payer
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
+from tests.rails.lying_node import lying_node
 
 from sakk.core import chart
 from sakk.core.errors import BalanceInsufficient
@@ -192,6 +194,30 @@ def test_a_channel_that_is_always_busy_is_claimed_as_far_as_its_voucher_was_read
     settle(shop.world)
     assert shop.channel().redeemed == WHOLE_TOKEN < shop.totals().charged
     shop.check()
+
+
+def test_while_the_chain_is_away_calls_go_on_and_then_go_together(
+    make_world: MakeWorld, chain: Chain
+) -> None:
+    """Two payers' channels are charged without a node, and claimed by one transaction with it."""
+    with lying_node(chain.rpc_url) as node:
+        shop = Shop(make_world(rpc_urls=[node.url]))
+        payers = [shop.payer, shop.another()]
+        for payer in payers:
+            shop.deposit(payer)
+        node.status = 503
+        for payer in payers:
+            shop.pay(WHOLE_TOKEN, amount=WHOLE_TOKEN, payer=payer)
+        shop.world.advance(timedelta(seconds=20))
+        shop.world.run_only("redemption.order", "escrow_call.build")
+        assert "redemption" not in {each.purpose for each in shop.world.transactions()}
+        node.honest()
+        settle(shop.world)
+        claims = [each for each in shop.world.transactions() if each.purpose == "redemption"]
+        assert len(claims) == 1
+        assert [payer.state().total_claimed for payer in payers] == [WHOLE_TOKEN] * 2
+        assert shop.world.balance() == 2 * WHOLE_TOKEN
+        shop.world.check()
 
 
 def test_one_voucher_pays_once(shop: Shop) -> None:
