@@ -25,8 +25,11 @@ from sakk.flow.travel_rule import find
 from sakk.runtime.sandbox_screening import STRUCTURING
 from sakk.store import name as name_store
 from sakk.store import party as party_store
+from sakk.store.label import list_lists
+from sakk.store.regime import find_active
 from sakk.store.seed import seed_currencies
 from sakk.store.vasp import find_all
+from sakk.store.vault import Vault
 from tests.console.browser import Browser
 from tests.console.objects import under_review
 from tests.console.office import VAULT, Meeting, Office
@@ -36,6 +39,19 @@ from tests.flow.test_travel_rule import enact
 
 LEI = "506700GE1G29325QX363"
 PDF = b"%PDF-1.7\nof the register"
+ENTITY = {
+    "rentity_id": "4711",
+    "name": "Example Payments Ltd",
+    "swift": "EXMPXX22",
+    "first_name": "Dora",
+    "last_name": "Example",
+    "email": "dora@example.com",
+    "occupation": "MLRO",
+    "address": "1 Main Street",
+    "city": "Valletta",
+    "country_code": "MT",
+    "currency": "USD",
+}
 COMPANY = {
     "kind": "legal_entity",
     "role": "account",
@@ -170,6 +186,64 @@ def test_every_code_of_rules_and_verdicts_has_a_name() -> None:
         assert any(pattern.fullmatch(each) for pattern, _ in DETAILS), each
 
 
+def test_the_regime_and_who_reports_are_set_up_by_an_officer(office: Office) -> None:
+    officer, viewer = (office.browser(office.person(role)) for role in ("compliance", "viewer"))
+    office.prove()
+    with office.parts.database.begin() as connection:
+        seed_currencies(connection)
+    officer.get("/console/regime")
+    nobody = officer.post("/console/regime", {"regime": "eu"})
+    assert (nobody.status, 'id="institution-fault"' in nobody.text) == (400, True)
+    ours = {"institution": "Example Pay AG", "country": "CH"}
+    wrong = officer.post("/console/regime", {"regime": "eu", "lei": LEI[:-1] + "4", **ours})
+    assert (wrong.status, 'id="lei-fault"' in wrong.text) == (400, True)
+    assert officer.post("/console/regime", {"regime": "eu", "lei": LEI, **ours}).status == 303
+    page = viewer.get("/console/regime")
+    assert all(each in page.said for each in ("European Union", "Example Pay AG", LEI, "1 day"))
+    assert 'name="institution"' not in page.text
+    written = json.loads(_field(officer.get("/console/regime").text, "written"))
+    stricter = {"regime": "written", "written": json.dumps(written | {"silence": "no"})}
+    told = officer.post("/console/regime", stricter | ours | {"lei": LEI})
+    assert (told.status, 'id="written-fault"' in told.text) == (400, True)
+    assert officer.post("/console/regime", {"regime": "none", "lei": LEI, **ours}).status == 303
+    with office.parts.database.read() as connection:
+        chosen = find_active(connection, livemode=False)
+    assert chosen is not None
+    assert (chosen.name, chosen.regime, chosen.institution is None) == ("none", None, False)
+
+    officer.get("/console/reporting_entity")
+    short = officer.post("/console/reporting_entity", ENTITY | {"country_code": "Malta"})
+    assert (short.status, 'id="country_code-fault"' in short.text) == (400, True)
+    assert officer.post("/console/reporting_entity", ENTITY).status == 303
+    case = case_of(office, under_review(office, office.alice))
+    officer.get(f"/console/cases/{case}")
+    words = {"reason": "A mixer.", "action": "Held.", "indicators": "SAN"}
+    draft = officer.post(f"/console/cases/{case}/draft", words)
+    assert (draft.status, b"<first_name>Dora</first_name>" in draft.body) == (200, True)
+
+
+def test_a_list_is_imported_and_used_no_more(office: Office) -> None:
+    officer = office.browser(office.person("compliance"))
+    office.unprove()
+    # A proof keeps no file: it is given before one can be chosen.
+    assert 'name="file"' not in officer.get("/console/lists").text
+    office.prove()
+    assert 'name="file"' in officer.get("/console/lists").text
+    address = "0x52908400098527886E0F7030069857D2E4169EE7"
+    rows = f"address,category,entity\n{address},sanctions,Example".encode()
+    form = {"name": "own designated", "kind": "sanctions"}
+    broken = officer.upload("/console/lists", form, file=("a.csv", b"address,category\nmoon,x\n"))
+    assert (broken.status, "sakk-list-" in broken.text) == (400, False)
+    assert "a.csv" in broken.said
+    assert officer.upload("/console/lists", form, file=("a.csv", rows)).status == 303
+    told = officer.get("/console/lists")
+    assert "Imported: 1 entries are new, 0 are gone." in told.said
+    assert officer.post("/console/lists/retire", {"name": "own designated"}).status == 303
+    with office.parts.database.read() as connection:
+        [found] = [each for each in list_lists(connection) if each.name == "own designated"]
+    assert (found.row_count, found.retired_at is None) == (0, False)
+
+
 def test_an_exemption_ends_with_a_reason(office: Office) -> None:
     identifier = exemption_of(office)
     path = f"/console/exemptions/{identifier}"
@@ -236,11 +310,13 @@ def test_an_institution_is_written_down_and_blocked(office: Office) -> None:
 
 
 def test_what_a_transfer_lacks_is_told_by_an_officer(office: Office) -> None:
-    """The account, then who receives: the payout goes on when the last of it is there."""
+    """The account, then who receives: the payout goes on when the last of it is there. What was
+    sealed under another key is not told to, and not lost."""
     desk = Desk(office.parts.database, office.alice)
     with office.parts.database.begin() as connection:
         seed_currencies(connection)
     enact(desk)
+    _sealed_elsewhere(office, desk)
     [row] = desk.payouts([5_000])
     with office.parts.database.begin() as connection:
         judge(connection, VAULT, [row], {}, now=desk.now)
@@ -273,6 +349,29 @@ def test_what_a_transfer_lacks_is_told_by_an_officer(office: Office) -> None:
     assert officer.get(path).text.count("Lee") >= 1
     late = officer.post(f"{path}/supply", ann)
     assert late.status == 400
+
+
+def _sealed_elsewhere(office: Office, desk: Desk) -> None:
+    """The page says what is missing; the record stays, and can be decided on without it."""
+    [row] = desk.payouts([5_000])
+    with office.parts.database.begin() as connection:
+        judge(connection, Vault(bytes(32)), [row], {}, now=desk.now)
+        before = find(connection, row.id, account_id=None, livemode=False)
+    officer = office.browser(office.person("compliance"))
+    office.prove()
+    path = f"/console/travel_rules/{before.id}"
+    page = officer.get(path)
+    assert (page.status, "SAKK_VAULT_KEY_FILE" in page.said) == (200, True)
+    assert f"{path}/supply" not in page.text
+    told = {"of": "beneficiary", "type": "natural", "name": "Lee"}
+    assert officer.post(f"{path}/supply", told).status == 503
+    with office.parts.database.read() as connection:
+        assert find(connection, row.id, account_id=None, livemode=False) == before
+    officer.get(path)
+    assert officer.post(f"{path}/refuse", {"reason": "It can not be read."}).status == 303
+    with office.parts.database.read() as connection:
+        after = find(connection, row.id, account_id=None, livemode=False)
+    assert (after.status, after.payload) == ("refused", before.payload)
 
 
 def test_an_account_is_known_by_clicking(office: Office) -> None:

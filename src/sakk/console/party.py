@@ -17,13 +17,14 @@ from sakk.console.party_page import (
     STATUSES,
     detail,
     faults_of,
+    in_words,
     whose,
 )
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import party as rules
 from sakk.core.attachment import saved_as
-from sakk.core.errors import ParameterInvalid
+from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.ownership import Relation
 from sakk.core.party import HitState, Party, PartyRole, PartyStatus, Rating
 from sakk.core.profile import DOCUMENT_BYTES_MAX, DocumentKind, PartyKind
@@ -249,8 +250,11 @@ def change(visit: Visit, party: str, form: DetailsForm) -> Redirect:
 
 def submit(visit: Visit, party: str) -> Redirect:
     """Hand it in: its names are compared with the lists."""
-    with visit.database.begin() as connection:
-        flow.submit(connection, whose(visit), party, now=visit.now)
+    try:
+        with visit.database.begin() as connection:
+            flow.submit(connection, whose(visit), party, now=visit.now)
+    except UnexpectedState as error:
+        raise in_words(visit, error) from None
     return _back(visit, party, visit.words.gettext("Handed in."))
 
 
@@ -329,14 +333,17 @@ def rate(visit: Visit, party: str, form: RateForm) -> Redirect:
 
 def approve(visit: Visit, party: str, form: ApproveForm) -> Redirect:
     """Accept it as it was shown."""
-    after = due_diligence.approve(
-        visit.parts,
-        whose(visit),
-        party,
-        digest=form.digest,
-        note=form.note,
-        step_up=visit.step_up,
-    )
+    try:
+        after = due_diligence.approve(
+            visit.parts,
+            whose(visit),
+            party,
+            digest=form.digest,
+            note=form.note,
+            step_up=visit.step_up,
+        )
+    except UnexpectedState as error:
+        raise in_words(visit, error) from None
     gettext = visit.words.gettext
     if after.approval is not None:
         return _back(visit, party, gettext("Your word is kept: another person accepts it too."))

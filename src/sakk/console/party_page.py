@@ -9,7 +9,7 @@ from sakk.console.name_screening import said_in
 from sakk.console.party_fields import field_of
 from sakk.console.visit import Page, Rejected, Visit
 from sakk.core import party as rules
-from sakk.core.errors import InvalidRequest
+from sakk.core.errors import InvalidRequest, UnexpectedState
 from sakk.core.ownership import Ownership, Relation
 from sakk.core.party import HitState, Party, PartyStatus, Rating
 from sakk.core.profile import DocumentKind, PartyKind, load_details
@@ -245,7 +245,6 @@ def _lacking(
     owned: Ownership | None,
 ) -> Iterator[str]:
     """What is missing before it can be handed in, or accepted."""
-    gettext = visit.words.gettext
     found = rules.missing(
         load_details(party.kind, party.details),
         documents,
@@ -253,11 +252,24 @@ def _lacking(
         today=visit.now.date(),
     )
     for each in found:
-        if each.startswith(_OWNERS):
-            share = f"{percent((owned or Ownership((), 0)).unattributed_ppm)} %"
-            yield gettext("Who owns the remaining {share}", share=share)
-        else:
-            yield gettext(MISSING.get(each, each))
+        yield _lacked(visit, each)
+
+
+def _lacked(visit: Visit, what: str) -> str:
+    """What is missing, as the rules name it, in words."""
+    gettext = visit.words.gettext
+    if what.startswith(_OWNERS):
+        return gettext("Who owns the remaining {share}", share=what.removeprefix(_OWNERS))
+    return gettext(MISSING.get(what, what))
+
+
+def in_words(visit: Visit, error: UnexpectedState) -> UnexpectedState:
+    """An error that names what is missing, as this page calls it."""
+    lacking = str(error.values.get("lacking") or "")
+    if not lacking:
+        return error
+    named = "; ".join(_lacked(visit, each) for each in lacking.split("; "))
+    return UnexpectedState(visit.words.gettext("Something is missing: {lacking}.", lacking=named))
 
 
 def _lines(owned: Ownership, named: Mapping[str, Party]) -> list[dict[str, Any]]:

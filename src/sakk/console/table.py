@@ -56,7 +56,9 @@ from sakk.console import (
     reconciliation,
     refill,
     refund,
+    regime,
     report,
+    reporting_entity,
     request_log,
     rule,
     saved_view,
@@ -160,5 +162,7 @@ SCREENS: Final[tuple[Screen, ...]] = (
     *network.SCREENS,
     *currency.SCREENS,
     *policy.SCREENS,
+    *regime.SCREENS,
+    *reporting_entity.SCREENS,
     *settlement_schedule.SCREENS,
 )

@@ -11,12 +11,13 @@ from sakk.console.beneficiary import TYPES, WALLETS
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
-from sakk.core.errors import ParameterInvalid
+from sakk.core.errors import ParameterInvalid, SealedElsewhere
 from sakk.core.ivms101 import write
 from sakk.core.travel_rule import TransferDirection, TravelRule, TravelRuleStatus
 from sakk.core.vasp import PREFIX as VASP_PREFIX
 from sakk.core.vasp import VaspStatus
 from sakk.flow import travel_rule as flow
+from sakk.flow.travel_exchange import MessageKind
 from sakk.flow.travel_need import opened
 from sakk.pages.form import Form
 from sakk.pages.language import mark
@@ -100,6 +101,20 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "queued": (mark("Waiting"), "wait"),
     "sent": (mark("Delivered"), "good"),
     "failed": (mark("Given up"), "bad"),
+}
+
+
+MESSAGE_KINDS: Mapping[str, str] = {
+    MessageKind.inquiry: mark("May it come?"),
+    MessageKind.resolution: mark("The answer"),
+    MessageKind.confirmation: mark("The transaction"),
+}
+# How a wallet's owner was shown (`sakk.core.travel_rule`).
+OWNERSHIPS: Mapping[str, str] = {
+    "eip191": mark("A signature by the wallet"),
+    "eip712": mark("A signature by the wallet"),
+    "transfer": mark("A test transfer from the wallet"),
+    "declaration": mark("The account's word"),
 }
 
 
@@ -353,19 +368,17 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             if record.vasp is None
             else vasps.find(connection, record.vasp, livemode=visit.livemode)
         )
-    known: dict[str, Any] | None = None
-    if record.payload is not None and visit.parts.vault is not None:
-        document, _ = opened(visit.parts.vault, record)
-        known = write(document)
+    known, sealed = _known(visit, record)
     gettext = visit.words.gettext
     sent = {} if rejected is None else rejected.values
-    told = waits_for_us(record) and visit.may("travel_rule", "write") and visit.parts.vault
+    told = waits_for_us(record) and visit.may("travel_rule", "write") and sealed is None
     waits = record.status in ("required", "pending") and record.ended_at is None
     values = {
         "record": record,
         "decimals": scales.get(record.currency or "", 0),
         "messages": [(each, urlsplit(each.url).hostname or "–") for each in messages],
         "known": known,
+        "sealed": sealed,
         "names": names,
         "vasp": vasp,
         "state": gettext(STATES[record.status]),
@@ -395,9 +408,22 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             "direction": DIRECTIONS,
             "counterparty": COUNTERPARTIES,
             "message": MESSAGES,
+            "kind": MESSAGE_KINDS,
+            "ownership": OWNERSHIPS,
         },
     }
     return Page("console/travel_rule.html", values)
+
+
+def _known(visit: Visit, record: TravelRule) -> tuple[dict[str, Any] | None, str | None]:
+    """What is known of the parties, and why it can not be read here where that is so."""
+    if record.payload is None:
+        return None, None
+    try:
+        document, _ = opened(visit.parts.secrets_vault(), record)
+    except SealedElsewhere as error:
+        return None, visit.words.error(error)
+    return write(document), None
 
 
 def waits_for_us(record: TravelRule) -> bool:

@@ -318,8 +318,11 @@ def preset(
     found = _PRESETS.get(name)
     if found is None:
         raise ParameterInvalid(
-            f"There is no preset {name!r}. There are {', '.join(PRESETS)}, and {NONE}.",
+            "There is no preset {name}. There are {presets}, and {none}.",
             param="regime",
+            name=repr(name),
+            presets=", ".join(PRESETS),
+            none=NONE,
         )
     amounts = {**dict.fromkeys(dollars, _AMOUNTS[name]["usd"]), **_AMOUNTS[name]}
     limits = {

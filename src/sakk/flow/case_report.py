@@ -122,7 +122,8 @@ def _render(connection: Connection, matter: Matter, words: Words, *, now: dateti
     settings = store.find_settings(connection, livemode=matter.case.livemode)
     if settings is None or settings.reporting_entity is None:
         raise UnexpectedState(
-            "Nobody is configured to report: `sakk cases entity FILE` says who does."
+            "Nobody is named who reports: an officer says it under Settings, Who reports"
+            " suspicions."
         )
     entity = goaml.read_entity(settings.reporting_entity)
     movement = _movement(connection, matter, entity)

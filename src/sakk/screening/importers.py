@@ -212,9 +212,10 @@ def _chosen(
         return chosen, parse
     if chosen is not ListFormat.ofac_csv or len(beside) > COMPANIONS_MAX:
         raise ParameterInvalid(
-            f"Only OFAC's CSV is one list of several files, at most {COMPANIONS_MAX} beside the"
+            "Only OFAC's CSV is one list of several files, at most {companions_max} beside the"
             " first: import the others as lists of their own.",
             param="file",
+            companions_max=COMPANIONS_MAX,
         )
     return chosen, ofac_csv_parser(beside)
 
@@ -281,7 +282,9 @@ def retire_list(database: Database, name: str, *, now: datetime) -> LabelList:
         label_store.lock_lists(connection)
         before = label_store.find_list(connection, name)
         if before is None:
-            raise ResourceMissing(f"no list is called {name!r}; see `sakk lists`", param="name")
+            raise ResourceMissing(
+                "no list is called {name}; see `sakk lists`", param="name", name=repr(name)
+            )
         label_store.stage_rows(connection, ())
         entity_store.stage_entities(connection, ())
         change, entities = _apply(connection, before.id, now=now)
@@ -441,10 +444,14 @@ def _name(given: str) -> str:
     name = given.strip()
     if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
         raise ParameterInvalid(
-            f"A list's name has 1 to {NAME_LENGTH_MAX} printable characters.", param="name"
+            "A list's name has 1 to {length_max} printable characters.",
+            param="name",
+            length_max=NAME_LENGTH_MAX,
         )
     if name == OVERRIDES:
-        raise ParameterInvalid(f"The name {OVERRIDES!r} is taken; choose another.", param="name")
+        raise ParameterInvalid(
+            "The name {name} is taken; choose another.", param="name", name=repr(OVERRIDES)
+        )
     return name
 
 
@@ -455,8 +462,10 @@ def _format(text: str) -> ListFormat:
     except (ValueError, KeyError):
         known = ", ".join(_PARSERS)
         raise ParameterInvalid(
-            f"Unknown format {text!r}; known are {known}. Another one is described by a mapping.",
+            "Unknown format {text}; known are {known}. Another one is described by a mapping.",
             param="format",
+            text=repr(text),
+            known=known,
         ) from None
     return found
 
@@ -466,12 +475,19 @@ def _kind(text: str) -> ListKind:
         return ListKind(text)
     except ValueError:
         known = ", ".join(ListKind)
-        raise ParameterInvalid(f"Unknown kind {text!r}; known are {known}.", param="kind") from None
+        raise ParameterInvalid(
+            "Unknown kind {text}; known are {known}.", param="kind", text=repr(text), known=known
+        ) from None
 
 
 def _category(text: str) -> Category:
     category = category_of(text)
     if category is None:
         known = ", ".join(Category)
-        raise ParameterInvalid(f"Unknown category {text!r}; known are {known}.", param="category")
+        raise ParameterInvalid(
+            "Unknown category {text}; known are {known}.",
+            param="category",
+            text=repr(text),
+            known=known,
+        )
     return category

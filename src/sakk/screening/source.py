@@ -41,7 +41,7 @@ class Source:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise ParameterInvalid(
-                f"{self.path}: cannot be opened: {error.strerror}", param="file"
+                "{path}: cannot be opened: {why}", param="file", path=self.path, why=error.strerror
             ) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
@@ -61,7 +61,7 @@ class Source:
     def refusal(self, problem: str, *, line: int | None = None) -> ParameterInvalid:
         """The error for a problem in this file, at a line if there is one."""
         where = f"{self.path}:{line}" if line else f"{self.path}"
-        return ParameterInvalid(f"{where}: {problem}", param="file")
+        return ParameterInvalid("{where}: {problem}", param="file", where=where, problem=problem)
 
     def head(self) -> str:
         """The beginning of the file, to tell its format by; nothing counts as read."""
