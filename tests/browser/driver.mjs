@@ -14,7 +14,10 @@ const FLAGS = [
 ];
 const STEP_MILLISECONDS_MAX = 60_000;
 // How many pages of a sweep are open at once.
-const TABS = 3;
+const TABS = 2;
+const WIDE = { width: 1280, height: 800 };
+// To compare colours takes axe-core longer than all its other rules.
+const NO_COLOURS = { rules: { "color-contrast": { enabled: false } } };
 
 const browser = await chromium.launch({ executablePath: process.argv[2], args: FLAGS, headless: true });
 const pages = new Map();
@@ -59,8 +62,8 @@ const acts = {
   async wide({ key }) {
     return pages.get(key).page.evaluate(wide);
   },
-  // Many pages, some at a time, and of each what it says and what is wrong with it. `judged` are
-  // those on which axe-core is run. Nothing is stopped here that leaves the origin, because a
+  // Many pages, some at a time, and of each what it says and what is wrong with it. Each is
+  // judged by axe-core, the menu and colours only where it is said. Nothing is stopped here that leaves the origin, because a
   // context that stops anything keeps no file between two pages; it is told.
   async sweep({ origin, options, asked }) {
     const context = await browser.newContext(options);
@@ -84,8 +87,14 @@ const acts = {
         faults = [];
         const answer = await page.goto(origin + path, { waitUntil: "load" });
         const said = await page.evaluate(look);
-        const findings = judged ? await axe(page) : [];
-        told[place] = { path, status: answer.status(), ...said, wide: await page.evaluate(wide), findings, faults };
+        const findings = await axe(page, ...(judged === "colours" ? [] : [NO_COLOURS, ".menu"]));
+        const narrow = await page.evaluate(wide);
+        // The same page the other way round, as wide as a desk.
+        await page.setViewportSize(WIDE);
+        await page.evaluate(() => { document.documentElement.dir = document.documentElement.dir === "rtl" ? "ltr" : "rtl"; });
+        const turned = await page.evaluate(wide);
+        await page.setViewportSize(options.viewport);
+        told[place] = { path, status: answer.status(), ...said, wide: [...narrow, ...turned], findings, faults };
       }
     };
     await Promise.all(Array.from({ length: TABS }, work));
@@ -115,14 +124,14 @@ const acts = {
   },
 };
 
-async function axe(page) {
+async function axe(page, options = {}, ...exclude) {
   await page.evaluate(AXE);
-  return page.evaluate(async () => {
-    const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
+  return page.evaluate(async ([more, exclude]) => {
+    const { violations } = await window.axe.run({ exclude }, { resultTypes: ["violations"], ...more });
     return violations
       .filter((each) => ["serious", "critical"].includes(each.impact))
       .map((each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`);
-  });
+  }, [options, exclude]);
 }
 
 // What follows runs in a page.
@@ -156,7 +165,7 @@ function look() {
   }
   const { lang, dir } = document.documentElement;
   const said = own.map((each) => each.replace(/\s+/g, " ").trim()).filter(Boolean);
-  return { lang, dir, own: [document.title, ...said], whole: document.body.textContent };
+  return { lang, dir, own: [document.title, ...said], whole: document.body.innerText };
 }
 
 function plain(value) {

@@ -70,12 +70,18 @@ class Browser:
             self.ask("close", key=key)
 
     def sweep(
-        self, base: str, asked: Sequence[tuple[str, bool]], *, size: dict[str, int], **options: Any
+        self, base: str, paths: Sequence[str], *, colours_every: int = 1, **options: Any
     ) -> list[dict[str, Any]]:
-        """What stands on many pages, and what is wrong there; with axe-core where it is said."""
-        pages = [{"path": path, "judged": judged} for path, judged in asked]
-        given = {"viewport": size, **options}
-        told: list[dict[str, Any]] = self.ask("sweep", origin=base, options=given, asked=pages)
+        """What stands on many pages on a phone, and what is wrong there; on a desk, turned round.
+
+        The menu, and colours, which are all of one style sheet, are judged on each so many.
+        """
+        asked = [
+            {"path": path, "judged": "rest" if place % colours_every else "colours"}
+            for place, path in enumerate(paths)
+        ]
+        given = {"viewport": PHONE, **options}
+        told: list[dict[str, Any]] = self.ask("sweep", origin=base, options=given, asked=asked)
         return told
 
     def ask(self, act: str, **given: Any) -> Any:

@@ -18,10 +18,10 @@ from tests.checkout.till import Answer, Counter
 from tests.console.office import Office
 from tests.console.test_table import filled
 
-# What is a file, asks for more than a path says, or is there in one browser alone.
+# What is a file or a part of a page, or asks for more than a path says.
 LEFT_OUT = (
     *("/export", "/content", "/receipts", "/proofs", "/verify", "/report", "/file", "/exposures"),
-    *("{attachment}", "{document}", "/ledger/{account}", "/progress", "/proof"),
+    *("{attachment}", "{document}", "/ledger/{account}", "/progress", "/tries", "/proof"),
 )
 # What a program lets through where a person is to read something.
 SLIPS = (

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from sakk.core.payment import quote_of
 from sakk.flow import branding, pos_device
 from sakk.flow import shop as shops
 from sakk.flow.payment import read_catalogue
@@ -43,6 +44,10 @@ def pages_of(counter: Counter) -> Opened:
         counter.session() for _ in range(5)
     )
     arrived(counter, coming)
+    half = quote_of(part.quotes[0]).token_amount // 2
+    arrived(
+        counter, part, status="posted", token_amount=half, amount=half, tx_hash="0x" + "ad" * 32
+    )
     usable, _ = make_link(counter)
     asking, _ = make_link(counter, amount=None, amount_min=100, amount_max=5_000)
     off, _ = make_link(counter, active=False)
@@ -56,7 +61,7 @@ def pages_of(counter: Counter) -> Opened:
             )
         )
         changes = [
-            {"id": part.id, "status": "requires_action", "amount_received": 1_000},
+            {"id": part.id, "status": "processing", "amount_received": 1_250},
             {"id": whole.id, "status": "succeeded", "amount_received": 2_500},
             {"id": ended.id, "status": "expired", "amount_received": 0},
         ]
@@ -76,7 +81,7 @@ def pages_of(counter: Counter) -> Opened:
             "checkout-seen": seen,
             "checkout-part": short,
             "checkout-paid": paid,
-            "checkout-over": gone,
+            "checkout-expired": gone,
             "checkout-of-link": begun,
             "receipt": f"{paid}/receipt",
             "refund": f"{waiting}/refund",

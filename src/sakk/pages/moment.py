@@ -8,14 +8,15 @@ from markupsafe import Markup
 
 
 def moment(at: datetime | None, zone: str = "UTC", *, seconds: bool = False) -> Markup:
-    """A ``<time>`` element: ``2026-05-04 13:07 UTC``; a dash for none."""
+    """A ``<time>`` element: ``2026-05-04 13:07 UTC``, its zone never apart; a dash for none."""
     if at is None:
         return Markup("<span>\u2013</span>")
     local = at.astimezone(zone_of(zone))
     text = local.strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
     machine = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     name = "UTC" if local.utcoffset() == timedelta() else f"UTC{local.isoformat()[-6:]}"
-    return Markup('<time datetime="{}"><bdi dir="ltr">{} {}</bdi></time>').format(
+    # A line may end between the day and the time, and nowhere else.
+    return Markup('<time datetime="{}"><bdi dir="ltr">{}\u00a0{}</bdi></time>').format(
         machine, text, name
     )
 
