@@ -91,9 +91,10 @@ class Remembered:
     def keep(self, records: bytes, sequence: int) -> None:
         """Vouchers of the journal's row ``sequence``."""
         of = self._of
-        for channel, ceiling, signature in decode_vouchers(records):
-            if ceiling > of.get(channel, _NOTHING)[0]:
-                of[channel] = (ceiling, signature, sequence)
+        for channel, ceiling, signature in VOUCHER.iter_unpack(records):
+            total = int.from_bytes(ceiling, "little")
+            if total > of.get(channel, _NOTHING)[0]:
+                of[channel] = (total, signature, sequence)
 
     def forget(self, projected: int) -> None:
         """The projection has written everything up to this row."""
