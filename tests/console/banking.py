@@ -6,7 +6,9 @@ from sqlalchemy import Connection, func, select
 
 from sakk.core.bank_account import Adapter, BankAccount, BankTerms
 from sakk.core.bank_file import BankFile, FileKind
+from sakk.core.bank_payment import BankPayment
 from sakk.core.network import Currency
+from sakk.core.provider_order import ProviderOrder
 from sakk.flow import bank_account, bank_file, bank_statement
 from sakk.flow.bank_account import AccountRequest
 from sakk.rails.bank.read import read_file
@@ -15,6 +17,7 @@ from sakk.store import bank_file as files
 from sakk.store import bank_payment as payments
 from sakk.store import bank_statement as statements
 from sakk.store import network as networks
+from sakk.store import provider_order as providers
 from sakk.store.database import Database
 from sakk.store.identity import new_id, now
 from tests.api.banking import ordered
@@ -79,14 +82,67 @@ def put_lines(database: Database, account: str) -> dict[str, str]:
             reason_code="AC04",
             reason=HOSTILE,
         )
+        asked = asked_of(order)
         payments.insert_many(connection, [order])
+        providers.insert_many(connection, [asked])
+        merchants = _of_merchant(connection, account)
     return {
         "bank_account": own.id,
         "bank_file": went.id,
         "came_file": came.id,
         "bank_statement": told.id,
         "bank_line": line.id,
+        "provider_order": asked.id,
+        **merchants,
     }
+
+
+def _of_merchant(connection: Connection, account: str) -> dict[str, str]:
+    """Whom an account pays by bank, and by which reference it is paid."""
+    payee = bank_account.create(
+        connection,
+        AccountRequest(holder="Anna Müller", currency="eur", iban="FR7630006000011234567890189"),
+        identifier=new_id("ba"),
+        account_id=account,
+        livemode=False,
+        now=now(),
+    )
+    reference, _ = bank_account.create_reference(
+        connection,
+        identifier=new_id("bref"),
+        bank_account=None,
+        currency="eur",
+        account_id=account,
+        livemode=False,
+        metadata=None,
+        now=now(),
+    )
+    return {"payee": payee.id, "bank_reference": reference.id}
+
+
+def asked_of(payment: BankPayment) -> ProviderOrder:
+    """An order at a provider, which asks why, and for a document."""
+    asked = {"asked_at": 1_700_000_000, "answer": None, "refusal": None}
+    return ProviderOrder(
+        id=new_id("pvo"),
+        account_id=payment.account_id,
+        livemode=False,
+        payout=payment.payout,
+        payment=payment.id,
+        bank_account=payment.bank_account,
+        provider="sandbox",
+        units=payment.units,
+        fee_units=1,
+        currency=payment.currency,
+        decimals=payment.decimals,
+        status="information_required",
+        reference="SP-1",
+        questions=[
+            {"id": "purpose", "text": HOSTILE, "wants_file": False, **asked},
+            {"id": "invoice", "text": "The invoice?", "wants_file": True, **asked},
+        ],
+        created=payment.created,
+    )
 
 
 def _own(connection: Connection) -> BankAccount:

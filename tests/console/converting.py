@@ -20,9 +20,9 @@ from tests.console.desk import configure
 from tests.console.office import Office
 
 
-def earn(office: Office, account: str, units: int) -> None:
-    """An account has so much of USDC from now on."""
-    unit = chart.currency_unit("usdc", livemode=False)
+def earn(office: Office, account: str, units: int, currency: str = "usdc") -> None:
+    """An account has so much of a currency from now on."""
+    unit = chart.currency_unit(currency, livemode=False)
     taken_in = Posting(
         chart.equity_operator(unit),
         chart.merchant(account, "available", unit),

@@ -479,7 +479,7 @@ def objects(office: Office) -> dict[str, str]:
         "case": case,
         "question": question_of(office, case),
         "attachment": "catt_of_bob",
-        "transaction": sent.transaction,
+        **{"transaction": sent.transaction, "withdrawal": "wd_of_nobody"},
         "freeze": sent.freeze,
         "travel_rule": sent.travel_rule,
         "rules_version": "in_force",

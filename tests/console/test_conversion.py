@@ -221,7 +221,7 @@ def test_sources_pegs_terms_and_venues_are_set_up_by_the_operators_people(office
 
     name = venue_of(office)
     page = finance.get("/console/venues")
-    assert ("Takes orders" in page.text, "USDTZUSD" in page.text) == (True, True)
+    assert all(told in page.text for told in ("Takes orders", "USDTZUSD", "simulated_south"))
     assert "sealed" not in page.text
     assert finance.post(f"/console/venues/{name}/disable").status == 303
     assert "Switched off" in finance.get("/console/venues").text

@@ -1,5 +1,7 @@
 """A finance officer's day at the console: rates, orders and what goes by itself, banks."""
 
+import re
+
 import pytest
 from sqlalchemy import update
 
@@ -7,25 +9,34 @@ from sakk.core import bank_assignment as assignment_rules
 from sakk.core import bank_return as return_rules
 from sakk.core.bank_account import Adapter, BankTerms, Profile
 from sakk.core.bank_change import digest_of as change_digest_of
+from sakk.core.bank_payment import compact
 from sakk.core.hedge_policy import digest_of
 from sakk.core.network import Currency
 from sakk.core.person import Actor
 from sakk.core.rate import SCALE, Observation
 from sakk.flow import bank_change, bank_release
 from sakk.flow.bank_account import AccountRequest
+from sakk.store import bank_account as accounts
 from sakk.store import bank_assignment as assignments
 from sakk.store import bank_file as files
+from sakk.store import bank_payment as payments
 from sakk.store import bank_return as returns
 from sakk.store import bank_statement as statements
 from sakk.store import hedge_policy as policies
 from sakk.store import order as orders
+from sakk.store import payout as payouts
+from sakk.store import person as persons
+from sakk.store import provider_order as providers
 from sakk.store import rate as rates
+from sakk.store.database import update_records
 from sakk.store.identity import new_id, now
 from sakk.store.network import put_currency
 from tests.api.ordering import put_order, put_rates
 from tests.console.banking import put_lines
-from tests.console.office import Office
-from tests.rails.test_bank_files import camt, entry
+from tests.console.browser import Browser
+from tests.console.converting import earn
+from tests.console.office import VAULT, Office
+from tests.rails.test_bank_files import IN, NS, camt, entry
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +178,11 @@ def test_the_screens_of_banks_are_there(office: Office, language: str) -> None:
         f"bank_statements/{made['bank_statement']}",
         "bank_lines",
         f"bank_lines/{made['bank_line']}",
+        "provider_orders",
+        f"provider_orders/{made['provider_order']}",
+        "payees",
+        f"payees/{made['payee']}",
+        "bank_references",
     ):
         page = browser.get(f"/console/{path}?lang={language}")
         assert (page.status, "<script>alert" in page.text) == (200, False), (path, page.text[:500])
@@ -179,7 +195,7 @@ def test_the_screens_of_banks_are_there(office: Office, language: str) -> None:
     assert "/assign" not in browser.get(f"/console/bank_lines/{made['bank_line']}").text
     assert made["bank_line"] in browser.get("/console/bank_lines").text
     assert made["bank_line"] not in browser.get("/console/bank_lines?outcome=payin").text
-    for name in ("bank_files", "bank_statements", "bank_lines"):
+    for name in ("bank_files", "bank_statements", "bank_lines", "provider_orders", "payees"):
         assert browser.get(f"/console/{name}?format=csv").status == 200
     assert browser.get(f"/console/bank_files/{made['bank_file']}/content").status == 200
 
@@ -299,7 +315,7 @@ def test_a_file_that_is_brought_is_released_by_another_person(office: Office) ->
     # One account has balances in two currencies, which are not counted alike.
     yen = camt(opening="7700", closing="7700").replace("EUR", "JPY")
     also = yen[yen.index("<Stmt>") : yen.index("</BkToCstmrStmt>")]
-    told = camt(entry("5.00", "CRDT"), closing="77.00")
+    told = camt(entry("5.00", "CRDT", IN), closing="77.00")
     with office.parts.database.begin() as connection:
         row = bank_release.bring(
             connection,
@@ -315,8 +331,171 @@ def test_a_file_that_is_brought_is_released_by_another_person(office: Office) ->
     assert "/release" not in hers.get(path).text
     page = his.get(path).text
     assert ("/release" in page, "77.00" in page) == (True, True)
+    # Each payment, and what they come to; no more of an account than tells it from others.
+    for told_of in ("Анна", "Comes in", "5.00", "FR76 … 0189"):
+        assert told_of in page, told_of
+    assert "FR7630006000011234567890189" not in page
     assert his.post(f"{path}/release", {"sha256": "0" * 64}).status == 400
     his.get(path)
     assert his.post(f"{path}/release", {"sha256": row.sha256}).status == 303
     assert "/release" not in his.get(path).text
     assert his.post(f"{path}/refuse", {}).status == 400
+
+
+def test_what_a_provider_asks_is_answered_with_a_fresh_proof(office: Office) -> None:
+    database = office.parts.database
+    order = put_lines(database, office.alice)["provider_order"]
+    path = f"/console/provider_orders/{order}"
+    person = office.person("finance")
+    with database.begin() as connection:
+        persons.change(connection, person.id, {"totp_confirmed": True})
+    ann = office.browser(person)
+    office.prove()
+    home = ann.get("/console").said
+    assert "Questions of providers about payouts" in home
+    assert order in ann.get("/console/provider_orders?status=information_required").text
+    ann.get(path)
+    bare = ann.upload(f"{path}/answer", {"question": "invoice", "text": "Here."})
+    assert (bare.status, "attach it" in bare.said) == (400, True)
+    # The proof is asked for in between, and neither words nor file are lost by it.
+    office.unprove()
+    ann.get(path)
+    file = ("../invoice.pdf", b"%PDF-1.7 \x00")
+    asked = ann.upload(f"{path}/answer", {"question": "invoice", "text": "Here."}, file=file)
+    assert asked.status == 403
+    kept = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', asked.text))
+    assert kept["text"] == "Here."
+    office.prove()
+    assert ann.post(f"{path}/answer", kept).status == 303
+    # Twice the same form is one answer.
+    assert ann.post(f"{path}/answer", kept).status == 303
+    with database.read() as connection:
+        [given] = providers.answers_of(connection, order)
+    assert (given.question, given.text, given.file_name) == ("invoice", "Here.", "../invoice.pdf")
+    assert given.sealed is not None
+    assert VAULT.open_bytes(given.sealed, given.id) == b"%PDF-1.7 \x00"
+    page = ann.get(path).said
+    assert ("Being sent" in page, "Waits for an answer" in page) == (True, True)
+    other = ann.post(f"{path}/answer", {"question": "invoice", "text": "Again."})
+    assert (other.status, "answered already" in other.said) == (400, True)
+
+
+def test_an_account_at_a_bank_is_paid_and_approved_by_clicking(office: Office) -> None:
+    database = office.parts.database
+    put_lines(database, office.bob)
+    earn(office, office.bob, 5_000, "eur")
+    maker, ann = (office.browser(office.person(*roles)) for roles in (["admin"], ["finance"]))
+    maker.get("/console/look")
+    maker.post("/console/look", {"account": office.bob})
+    office.prove()
+    maker.get("/console/payees/new")
+    payee = {"holder": "Élodie Roux", "currency": "eur", "iban": "DE89370400440532013001"}
+    wrong = maker.post("/console/payees/new", payee)
+    assert (wrong.status, "This is no IBAN" in wrong.said) == (400, True)
+    made = maker.post("/console/payees/new", payee | {"iban": "ES9121000418450200051332"})
+    place = made.location.rpartition("/")[2]
+    assert "ES9121000418450200051332" in maker.follow(made).text
+    assert "ES91 … 1332" in maker.get("/console/payees").text
+    assert "Élodie Roux · EUR · ES91 … 1332" in maker.get("/console/payouts/new").said
+    form = {"route": "bank eur", "amount": "12.34", "beneficiary": place, "description": "June"}
+    unfit = maker.post("/console/payouts/new", form | {"address": "0x12"})
+    assert (unfit.status, "Give an address, or choose" in unfit.said) == (400, True)
+    unfit = maker.post("/console/payouts/new", {**form, "beneficiary": "ben_1"})
+    assert (unfit.status, "paid by bank, and an address" in unfit.said) == (400, True)
+    path = maker.post("/console/payouts/new", form).location
+    payout = path.rpartition("/")[2]
+    waits = {"status": "screened", "decided_at": now(), "approvals_needed": 1}
+    with database.begin() as connection:
+        wish = {"id": payout, **waits, "approver_role": "finance"}
+        update_records(connection, payouts.payouts, [wish])
+    listed = maker.get("/console/payouts").said
+    assert ("Élodie Roux" in listed, "ES91 … 1332" in listed) == (True, True)
+    assert f",{place}," in maker.get("/console/payouts?format=csv&network=bank").text
+    page = ann.get(path).said
+    for told in ("What the bank will be asked", "Élodie Roux", "ES9121000418450200051332", "June"):
+        assert told in page, told
+    [digest] = re.findall(r'name="digest" value="(\w+)"', page)
+    assert ann.post(f"{path}/approve", {"digest": digest}).status == 303
+    with database.read() as connection:
+        row = payouts.find(connection, payout, account_id=office.bob, livemode=False)
+    assert row is not None
+    assert (row.status, row.network, row.amount, row.destination) == (
+        *("approved", "bank", 1_234, place),
+    )
+    maker.get(f"/console/payees/{place}")
+    assert maker.post(f"/console/payees/{place}/remove", {}).status == 303
+    assert place not in maker.get("/console/payees").text
+    maker.get("/console/bank_references")
+    assert maker.post("/console/bank_references", {"currency": "eur"}).status == 303
+    assert maker.get("/console/bank_references").text.count('data-copy="RF') == 2
+
+
+def test_who_releases_an_answer_of_a_bank_sees_whose_money_it_gives_back(office: Office) -> None:
+    database = office.parts.database
+    made = put_lines(database, office.alice)
+    with database.begin() as connection:
+        rows = payments.of_file(connection, made["bank_file"])
+        update_records(
+            connection, payments.bank_payments, [{"id": each.id, "status": "sent"} for each in rows]
+        )
+        told = (
+            f"<Document xmlns='{NS}pain.002.001.03'><CstmrPmtStsRpt><OrgnlGrpInfAndSts><OrgnlMsgId>"
+            f"{compact(made['bank_file'])}</OrgnlMsgId><GrpSts>RJCT</GrpSts></OrgnlGrpInfAndSts>"
+            "</CstmrPmtStsRpt></Document>"
+        )
+        row = bank_release.bring(
+            connection,
+            told.encode(),
+            name="no.xml",
+            actor=Actor("key_1", office.person("finance").id),
+            livemode=False,
+            now=now(),
+        )
+    page = office.browser(office.person("finance")).get(f"/console/bank_files/{row.id}").said
+    assert page.count("Refused by the bank") == len(rows) + 1
+    for payment in rows:
+        assert f"/console/payouts/{payment.payout}" in page
+    assert "5.00" in page
+
+
+def test_an_account_is_opened_connected_and_closed_at_the_console(office: Office) -> None:
+    put_lines(office.parts.database, office.alice)
+    hers, his = (office.browser(office.person("finance")) for _ in range(2))
+    office.prove()
+    hers.get("/console/banks/new")
+    form = {"holder": "Sakk", "currency": "eur", "iban": "BE68539007547034"}
+    form |= {"adapter": "http", "folder": "house", "opening": "0", "calendar": "ECB"}
+    wrong = hers.post("/console/banks/new", form | {"address": "http://bank.example"})
+    assert (wrong.status, 'id="address-fault"' in wrong.text) == (400, True)
+    made = hers.post("/console/banks/new", form | {"address": "https://bank.example/v1"})
+    assert made.status == 303, made.said[-6000:]
+    path = made.location
+    account = path.rpartition("/")[2]
+    assert "another person approves it" in hers.get(path).said
+    _approve(his, path)
+    hers.get(path)
+    assert hers.post(f"{path}/connect", {}).status == 400
+    hers.get(path)
+    assert hers.post(f"{path}/connect", {"secret": "t-1"}).status == 303
+    page = his.get(path).said
+    assert ("Another one" in page, "t-1" in page) == (True, False)
+    _approve(his, path)
+    with office.parts.database.read() as connection:
+        row = accounts.find(connection, account, account_id=None, livemode=False)
+    assert row is not None
+    assert row.secret is not None
+    assert VAULT.open(row.secret, f"bank secret {account}") == "t-1"
+    hers.get(path)
+    assert hers.post(f"{path}/close", {}).status == 303
+    assert "It is to be closed" in his.get(path).said
+    _approve(his, path)
+    assert "Closed" in hers.get(path).said
+    assert account in hers.get("/console/banks").text
+    with office.parts.database.read() as connection:
+        assert account not in {each.id for each in accounts.list_own(connection)}
+
+
+def _approve(browser: Browser, path: str) -> None:
+    """Approve what is proposed of an account, as its page shows it."""
+    [digest] = re.findall(r'name="digest" value="(\w+)"', browser.get(path).text)
+    assert browser.post(f"{path}/approve", {"digest": digest}).status == 303

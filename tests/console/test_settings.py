@@ -4,7 +4,10 @@ import json
 import re
 
 import pytest
+from sqlalchemy import text
 
+from sakk.core.account import PayoutSettings
+from sakk.store import account as accounts
 from tests.console.desk import configure
 from tests.console.objects import payout_of, policy_of
 from tests.console.office import Office
@@ -81,3 +84,38 @@ def test_one_proposes_a_policy_and_another_puts_it_in_force(office: Office) -> N
     assert (got.status, "another took effect since" in got.text) == (400, True)
     assert approver.post(f"/console/policies/{fresh}/reject").status == 303
     assert "Rejected" in approver.get(f"/console/policies/{fresh}").text
+
+
+def test_an_account_pays_out_only_while_it_is_verified(office: Office) -> None:
+    path = f"/console/accounts/{office.bob}"
+    finance = office.browser(office.person("finance"))
+    assert ("May pay out" in finance.get(path).said, "Save" in finance.get(path).said) == (
+        True,
+        False,
+    )
+    assert finance.post(path, {}).status == 403
+    admin = office.browser(office.person("admin"))
+    office.unprove()
+    admin.get(path)
+    form = {"verification": "required", "destinations": "address_book", "delay": "60"}
+    form |= {"network_fee": "charge", "refund_fee": "payer", "fixed": "usdc 0.50"}
+    assert admin.post(path, form).status == 403
+    office.prove()
+    admin.get(path)
+    wrong = admin.post(path, form | {"fixed": "usdc half"})
+    assert (wrong.status, 'id="fixed-fault"' in wrong.text) == (400, True)
+    admin.get(path)
+    assert admin.post(path, form).status == 303
+    page = admin.get(path).said
+    assert ("before its party is approved" in page, "Not verified" in page) == (True, True)
+    with office.parts.database.read() as connection:
+        found = accounts.payout_settings(connection, office.bob)
+        told = connection.execute(
+            text("SELECT body FROM events WHERE object_id = :id ORDER BY id DESC LIMIT 1"),
+            {"id": office.bob},
+        ).scalar_one()
+    fixed = {"usdc": 500_000}
+    assert found == PayoutSettings("address_book", 60, "charge", "required", "payer", fixed)
+    assert "account.updated" in str(told)
+    assert "Only while it is verified" in admin.get("/console/accounts").said
+    assert "required,address_book" in admin.get("/console/accounts?format=csv").text

@@ -5,8 +5,17 @@ import re
 import pytest
 from sqlalchemy import text
 
+from sakk.core import chart
+from sakk.core.chart import TransferCode
+from sakk.core.posting import Posting
+from sakk.core.treasury import Tier
+from sakk.flow import treasury
+from sakk.flow.book import PostingSet
+from sakk.store import withdrawal as withdrawals
+from sakk.store.database import update_records
+from sakk.store.identity import new_id, now
 from tests.console.browser import Browser
-from tests.console.desk import configure
+from tests.console.desk import ASSET, NETWORK, configure
 from tests.console.objects import payout_of
 from tests.console.office import Office
 from tests.console.risk import Outgoing, outgoing
@@ -138,3 +147,44 @@ def test_an_officer_completes_a_record_with_a_reason(office: Office, sent: Outgo
         True,
         False,
     )
+
+
+def test_coins_go_to_a_vault_when_another_person_approved_it(
+    office: Office, sent: Outgoing
+) -> None:
+    database = office.parts.database
+    vault = "0x" + "7d" * 20
+    with database.begin() as connection:
+        treasury.put_vault(
+            connection, name=NETWORK, place=vault, tier=Tier.cold, label="Safe <b>", now=now()
+        )
+    coins = Posting(
+        chart.custody(ASSET, "hot"), chart.suspense(ASSET), 5_000_000, TransferCode.adopted
+    )
+    assert office.parts.books.post([PostingSet(new_id("pin"), "post", 0, [coins])])[0].booked
+    ann, ben = (office.browser(office.person("finance")) for _ in range(2))
+    office.prove()
+    page = ann.get("/console/withdrawals").said
+    assert "USDC · Base Sepolia → Safe &lt;b&gt; (cold)" in page
+    wish = {"vault": f"{ASSET} {vault}", "amount": "9999999999"}
+    wrong = ann.post("/console/withdrawals", wish)
+    assert (wrong.status, "units are hot" in wrong.said) == (400, True)
+    path = ann.post("/console/withdrawals", wish | {"amount": "1.25"}).location
+    identifier = path.rpartition("/")[2]
+    with database.begin() as connection:
+        waits = {"id": identifier, "status": "screened", "approvals_needed": 1}
+        update_records(connection, withdrawals.withdrawals, [waits | {"approver_role": "finance"}])
+    assert "Moves to vaults to approve" in ben.get("/console").said
+    assert "another person approves it" in ann.get(path).said
+    page = ben.get(path).said
+    assert ("1.25" in page, "Safe &lt;b&gt;" in page) == (True, True)
+    [digest] = re.findall(r'name="digest" value="(\w+)"', page)
+    assert ben.post(f"{path}/approve", {"digest": "0" * 64}).status == 400
+    ben.get(path)
+    assert ben.post(f"{path}/approve", {"digest": digest}).status == 303
+    with database.read() as connection:
+        row = withdrawals.find(connection, identifier)
+    assert row is not None
+    assert (row.status, row.token_amount, row.destination) == ("approved", 1_250_000, vault)
+    assert ben.post(f"{path}/reject", {}).status == 400
+    assert "approved" in ben.get("/console/withdrawals?format=csv").text

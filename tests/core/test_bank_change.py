@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from sakk.core.bank_account import Adapter, BankAccount, BankTerms, is_usable
-from sakk.core.bank_change import BankChange, check_approved, confirmed, digest_of, public
+from sakk.core.bank_change import (
+    BankChange,
+    Unfinished,
+    check_approved,
+    check_finished,
+    confirmed,
+    digest_of,
+    public,
+)
 from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
 from sakk.core.proposal import SecondPerson
 
@@ -74,3 +82,18 @@ def test_what_is_shown_of_it() -> None:
     assert shown["digest"] == digest_of(replace(OPENED, secret=b"s"), OWN)
     done = public(replace(OPENED, status="declined", decided_by="per_2", decided_at=NOW), OWN)
     assert (done["digest"], done["decided_at"]) == (None, int(NOW.timestamp()))
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (Unfinished.payments, "still on their way"),
+        (Unfinished.returns, "back to its sender"),
+        (Unfinished.lines, "wait for a person"),
+        (Unfinished.balance, "is not empty"),
+    ],
+)
+def test_it_is_closed_when_nothing_is_left(left: Unfinished, said: str) -> None:
+    check_finished(None)
+    with pytest.raises(UnexpectedState, match=said):
+        check_finished(left)

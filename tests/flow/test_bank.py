@@ -66,9 +66,10 @@ from sakk.flow.bank_account import AccountRequest
 from sakk.flow.bank_statement import MATCH_MAX
 from sakk.flow.book import PostingSet
 from sakk.ledger.projection import wait_projected
-from sakk.rails.bank.adapters import public_key, sandbox_bank
+from sakk.rails.bank.adapters import sandbox_bank
 from sakk.rails.bank.rail import BankUnreachable
 from sakk.rails.bank.read import read_file
+from sakk.rails.bank.sftp_key import public_key
 from sakk.store import freeze as freezes
 from sakk.store.bank_file import bank_file_contents, bank_files
 from sakk.store.bank_statement import bank_lines

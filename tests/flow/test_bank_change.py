@@ -10,10 +10,12 @@ from tests.flow.banking import (
     OPENING,
     deliver,
     lines,
+    look,
     own_account,
     pay_in,
     pay_out,
     payee,
+    payments,
     reference,
     statements,
 )
@@ -37,7 +39,10 @@ from sakk.core.errors import (
 from sakk.flow import bank_change
 from sakk.flow.bank_account import AccountRequest
 from sakk.flow.step_up import StepUp
+from sakk.ledger.projection import wait_projected
 from sakk.store import provider_order as provider_orders
+from sakk.store.bank_account import list_closed
+from sakk.store.bank_statement import change_line
 from sakk.store.database import update_records
 from sakk.store.identity import new_id
 
@@ -74,6 +79,16 @@ class Two:
                 vault=VAULT,
                 now=self.world.clock(),
                 **told,
+            )
+
+    def close(self, account: str, by: Any = None) -> tuple[BankAccount, BankChange]:
+        with self.world.database.begin() as connection:
+            return bank_change.close(
+                connection,
+                account,
+                actor=(by or self.one).actor,
+                livemode=False,
+                now=self.world.clock(),
             )
 
     def confirm(self, account: str, digest: str, by: Any = None, **step_up: Any) -> BankAccount:
@@ -153,3 +168,52 @@ def test_how_a_bank_is_gone_to_is_changed_by_two(world: World) -> None:
         update_records(connection, provider_orders.provider_orders, [ended])
     last = two.confirm(own.id, digest_of(change, after))
     assert (last.secret, (last.terms or {})["address"]) == (after.secret, "https://bank.example/v2")
+
+
+def test_an_account_that_is_empty_is_closed_by_two_and_its_books_stay(world: World) -> None:
+    two = Two(world)
+    own = own_account(world, opening=0)
+    pay_in(world, own, 300, reference(world))
+    wait_projected(world.database.url)
+    with pytest.raises(UnexpectedState, match="is not empty"):
+        two.close(own.id)
+    pay_out(world, payee(world), 300)
+    world.run_only("bank.screen", "payout.decide", "bank.order")
+    with pytest.raises(UnexpectedState, match="still on their way"):
+        two.close(own.id)
+    look(world)
+    look(world)
+    assert [each.status for each in payments(world)] == ["booked"]
+    wait_projected(world.database.url)
+    _, change = two.close(own.id)
+    with pytest.raises(UnexpectedState, match="another change"):
+        two.close(own.id)
+    with pytest.raises(SamePerson):
+        two.confirm(own.id, digest_of(change, own), two.one)
+    # What comes in between keeps it open.
+    pay_in(world, own, 100, "whose?")
+    with pytest.raises(UnexpectedState, match="Lines of this account"):
+        two.confirm(own.id, digest_of(change, own))
+    with world.database.begin() as connection:
+        stray = next(each for each in lines(world) if each.outcome == "suspense")
+        change_line(connection, stray.id, {"outcome": "assigned"})
+    with pytest.raises(UnexpectedState, match="is not empty"):
+        two.confirm(own.id, digest_of(change, own))
+    bank_change.decline(two.desk.parts, own.id, actor=two.two.actor, livemode=False)
+
+
+def test_what_is_closed_is_used_no_more_and_its_names_are_free(world: World) -> None:
+    two = Two(world)
+    own = own_account(world, opening=0)
+    _, change = two.close(own.id)
+    assert two.confirm(own.id, digest_of(change, own)).deleted
+    with pytest.raises(ParameterInvalid, match="no such bank account"):
+        reference(world)
+    deliver(world, own.id, camt(entry("5.00", "CRDT"), opening="0.00", closing="5.00").encode())
+    assert statements(world) == []
+    with pytest.raises(ResourceMissing):
+        two.close(own.id)
+    again, opened = two.open(iban=IBAN)
+    assert two.confirm(again.id, digest_of(opened, again)).approved_at is not None
+    with world.database.begin() as connection:
+        assert [each.id for each in list_closed(connection, livemode=False, limit=9)] == [own.id]

@@ -39,7 +39,7 @@ from sakk.core.errors import ParameterInvalid, PermissionDenied, ResourceMissing
 from sakk.core.money import UNITS_MAX
 from sakk.flow import bank_account as flow
 from sakk.flow import bank_change as changing
-from sakk.pages.qr import qr
+from sakk.pages.bank_code import bank_code
 from sakk.store import bank_account as store
 from sakk.store import bank_change as changes
 from sakk.store.page import fetch_page
@@ -103,6 +103,10 @@ class BankAccountConnect(Parameters):
     new_key: bool = False
     fee_ppm_max: FeePpm | None = None
     fee_floor: FeeFloor | None = None
+
+
+class BankAccountClose(Parameters):
+    """Nothing is told besides."""
 
 
 class BankAccountListParameters(ListParameters):
@@ -199,7 +203,7 @@ class BankAccountShape(Shape):
     opening: int | None
     opening_decimal: str | None
     role: rules.BankRole
-    status: Literal["active", "waiting"]
+    status: Literal["active", "waiting", "closed"]
     terms: BankTermsShape | None
     usable_at: Annotated[int, Field(description="It is not paid before.")]
 
@@ -293,6 +297,25 @@ def connect(context: Context, bank_account: str, body: BankAccountConnect) -> Do
         actor=context.actor,
         livemode=context.livemode,
         vault=context.parts.secrets_vault(),
+        now=context.now,
+    )
+    return _shown(context, found, change_rules.public(change, found))
+
+
+@resource.post(
+    "/v1/bank_accounts/{bank_account}/close",
+    returns=BankAccountShape,
+    operation="close_bank_account",
+    operator_only=True,
+)
+def close(context: Context, bank_account: str, body: BankAccountClose) -> Document:
+    """Propose that one of the operator's own accounts is used no more: it is empty, and nothing is
+    on its way. Another person confirms it; its books stay."""
+    found, change = changing.close(
+        context.connection,
+        bank_account,
+        actor=context.actor,
+        livemode=context.livemode,
         now=context.now,
     )
     return _shown(context, found, change_rules.public(change, found))
@@ -443,19 +466,8 @@ def retrieve_reference(context: Context, bank_reference: str) -> Document:
 def download_code(context: Context, bank_reference: str, query: BankCodeParameters) -> Download:
     """Download the code that a payer's bank reads (EPC069-12, euro alone), as SVG."""
     row, own = _found(context, bank_reference)
-    if own.currency != "eur" or own.iban is None:
-        raise ParameterInvalid("Codes are for euro and IBANs alone.", param="bank_reference")
-    text = reference_rules.epc_text(
-        holder=own.holder,
-        iban=own.iban,
-        bic=own.bic,
-        reference=row.reference,
-        cents=query.amount,
-    )
-    drawn = str(qr(text, label=row.reference)).replace(
-        "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1
-    )
-    return Download(drawn.encode(), f'attachment; filename="{row.reference}.svg"')
+    drawn = bank_code(own, row, cents=query.amount)
+    return Download(drawn, f'attachment; filename="{row.reference}.svg"')
 
 
 def _found(context: Context, identifier: str) -> tuple[BankReference, BankAccount]:

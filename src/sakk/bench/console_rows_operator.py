@@ -29,6 +29,7 @@ from sakk.store.day import days
 from sakk.store.ledger_break import breaks
 from sakk.store.name import name_screenings
 from sakk.store.pos_device import pos_devices
+from sakk.store.provider_order import provider_orders
 from sakk.store.reconciliation import reconciliations
 from sakk.store.report import reports
 from sakk.store.shop import products, purchases, shops
@@ -105,6 +106,19 @@ FILLED: Final[list[tuple[Table, str, int, dict[str, str]]]] = [
             "outcome": seldom("payin", "suspense"),
             "account_id": ACCOUNT,
             "booked_at": MOMENT,
+        },
+    ),
+    (
+        provider_orders,
+        "pvo",
+        10,
+        {
+            **_EUROS,
+            "payout": f"'po_' || {ID}",
+            "payment": f"'bp_' || {ID}",
+            "provider": "'sandbox'",
+            "status": seldom("paid", "information_required"),
+            "questions": "'[]'",
         },
     ),
     (

@@ -38,7 +38,8 @@ from sakk.core.bank_statement import BankLine, BankStatement, StatementStatus
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.flow import bank_account as accounts
 from sakk.flow import bank_assignment, bank_change, bank_release
-from sakk.rails.bank.adapters import public_key, sandbox_bank
+from sakk.rails.bank.adapters import sandbox_bank
+from sakk.rails.bank.sftp_key import public_key
 from sakk.runtime.settings import Settings
 from sakk.store import bank_account as account_store
 from sakk.store import bank_change as changes
@@ -221,6 +222,19 @@ def connect(
         print_json(shown)
         return
     print_table(["", ""], [[name, str(value)] for name, value in shown.items()])
+
+
+@app.command()
+def close(account: AccountId, live: Live = False) -> None:
+    """Propose that an account is used no more, which another person approves; its books stay."""
+    with opened_parts() as parts:
+        actor = acting(parts, livemode=live)
+        with parts.database.begin() as connection:
+            found, change = bank_change.close(
+                connection, account, actor=actor, livemode=live, now=now()
+            )
+    console.print(f"{account} is closed when another person approves it;")
+    console.print(f"digest {change_rules.digest_of(change, found)}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from sakk.console.bank_line import RETURNS
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
+from sakk.console.payout import BANK_PAYMENTS
 from sakk.console.route import ROOT, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import bank_file as rules
@@ -14,6 +15,7 @@ from sakk.core.bank_account import minor_units
 from sakk.core.bank_file import BankFile, FileStatus
 from sakk.core.errors import ParameterMissing, ResourceMissing
 from sakk.flow import bank_release as flow
+from sakk.flow.bank_preview import preview
 from sakk.flow.officer import is_alone
 from sakk.flow.word import Word
 from sakk.pages.form import Form, Upload
@@ -40,13 +42,15 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
     "refused": (mark("Refused"), "bad"),
 }
 WAYS: Final[Mapping[str, str]] = {"out": mark("To the bank"), "in": mark("From the bank")}
-PAYMENT_STATUSES: Final[Mapping[str, tuple[str, str]]] = {
-    "ordered": (mark("Ordered"), "wait"),
-    "sent": (mark("Sent"), "wait"),
+
+
+# What a file that waits says of a payment.
+WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "in": (mark("Comes in"), "good"),
+    "out": (mark("Goes out"), "plain"),
     "accepted": (mark("Accepted by the bank"), "wait"),
-    "booked": (mark("Booked"), "good"),
     "rejected": (mark("Refused by the bank"), "bad"),
-    "returned": (mark("Came back"), "bad"),
+    "nothing": (mark("Nothing that changes it"), "plain"),
 }
 
 
@@ -132,10 +136,17 @@ def _detail(visit: Visit, bank_file: str, rejected: Rejected | None) -> Page:
         waits = found.status == FileStatus.awaiting
         people = [each for each in (found.brought_by, found.released_by) if each]
         said = flow.preview(connection, found) if waits else None
+        told_by_it = (
+            preview(connection, said, livemode=visit.livemode)
+            if isinstance(said, ReadFile)
+            else None
+        )
         values: dict[str, Any] = {
             "waits": waits,
             "said": said,
             "unsaid": isinstance(said, str),
+            "told": told_by_it,
+            "words": WORDS,
             "people": persons.names(connection, people),
             "alone": is_alone(connection, livemode=visit.livemode),
             "may_write": visit.may("bank_files", "write"),
@@ -159,10 +170,10 @@ def _detail(visit: Visit, bank_file: str, rejected: Rejected | None) -> Page:
         else {},
         "orders": orders[:PAYMENTS_SHOWN_MAX],
         "left_out": max(0, len(orders) - PAYMENTS_SHOWN_MAX),
-        "told": told,
+        "statements": told,
         "statuses": STATUSES,
         "ways": WAYS,
-        "payment_statuses": PAYMENT_STATUSES,
+        "payment_statuses": BANK_PAYMENTS,
     }
     return Page("console/bank_file.html", values)
 

@@ -20,7 +20,7 @@ from sakk.console.request import Arrived, is_ours
 from sakk.console.respond import Response, cookie, download, html, json_answer, redirect
 from sakk.console.route import Screen
 from sakk.console.shell import MenuItem, may_see, menu
-from sakk.console.step_up import prove, read_proof, ways
+from sakk.console.step_up import kept, prove, read_proof, ways
 from sakk.console.visit import (
     Answer,
     ConsoleSettings,
@@ -357,13 +357,8 @@ class Door:
 
     def _ask_for_proof(self, visit: Visit, given: Values, fault: str | None) -> Response:
         """The form that was sent, kept as it is, with a question besides."""
-        kept = [
-            (name, each)
-            for name, value in given.items()
-            for each in (value if isinstance(value, list) else [value])
-            if isinstance(each, str) and name != CSRF
-        ]
-        values = {"kept": kept, "fault": fault, "action": visit.path_query, **ways(visit)}
+        carried = kept({name: each for name, each in given.items() if name != CSRF})
+        values = {"kept": carried, "fault": fault, "action": visit.path_query, **ways(visit)}
         return self._page(Page("console/step_up.html", values), visit, status=403)
 
     def _refused(self, error: SakkError, visit: Visit) -> Response:

@@ -183,6 +183,8 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
     if visit.is_operator and visit.may("approvals"):
         waiting = store.count_approvals(connection, account_id=account_id, livemode=livemode)
         add(waiting, gettext("Payouts to approve"), "/console/payouts?show=waiting")
+    if visit.is_operator and visit.may("bank_lines", "write"):
+        _add_finance(connection, visit, add)
     if visit.is_operator and visit.may("cases"):
         _add_cases(connection, visit, add)
         _add_compliance(connection, visit, add)
@@ -245,6 +247,26 @@ def _add_house(connection: Connection, visit: Visit, add: Add) -> None:
         if late > LEDGER_LATE_SECONDS:
             label = gettext("Minutes by which statements are behind the ledger")
             add(int(late // 60), label, "/console/ledger", "bad")
+
+
+def _add_finance(connection: Connection, visit: Visit, add: Add) -> None:
+    """What waits for a finance officer, in the order of a morning."""
+    gettext = visit.words.gettext
+    found = store.count_finance(connection, account_id=visit.account_id, livemode=visit.livemode)
+    path = "/console/provider_orders?status=information_required"
+    add(found.questions, gettext("Questions of providers about payouts"), path)
+    lines = gettext("Lines of bank statements that wait for a person")
+    add(found.lines, lines, "/console/bank_lines")
+    path = "/console/bank_files?status=awaiting"
+    add(found.files, gettext("Files of banks to release"), path)
+    add(found.bank_accounts, gettext("Accounts at banks to approve"), "/console/banks")
+    add(found.orders, gettext("Orders to approve"), "/console/orders?status=awaiting")
+    hedges = gettext("Proposals of when positions are closed")
+    add(found.hedges, hedges, "/console/hedge_policies")
+    path = "/console/withdrawals?status=screened"
+    add(found.withdrawals, gettext("Moves to vaults to approve"), path)
+    breaks = gettext("Breaks that no reconciliation has ended")
+    add(found.breaks, breaks, "/console/breaks", "bad")
 
 
 def _add_compliance(connection: Connection, visit: Visit, add: Add) -> None:

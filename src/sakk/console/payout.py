@@ -20,12 +20,15 @@ from sakk.console.listing import (
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import approval as approvals
+from sakk.core import bank_account as bank_rules
 from sakk.core import money
+from sakk.core.bank_account import BankAccount
 from sakk.core.beneficiary import Wanted
 from sakk.core.errors import ParameterInvalid, ResourceMissing, SakkError
 from sakk.core.evm import checksum_address
 from sakk.core.money import parse_decimal
 from sakk.core.payout import (
+    BANK,
     Initiator,
     Payout,
     PayoutPurpose,
@@ -36,15 +39,19 @@ from sakk.core.payout import (
 )
 from sakk.core.search import read_search
 from sakk.flow import approval, payout
+from sakk.flow import bank_account as bank_accounts
 from sakk.flow.explanation import batch_lines, explanation
 from sakk.flow.payout_trial import try_payout
 from sakk.flow.word import Word
 from sakk.pages.form import Form
 from sakk.pages.language import mark
+from sakk.store import bank_account as banks
+from sakk.store import bank_payment as bank_payments
 from sakk.store import beneficiary as beneficiaries
 from sakk.store import network as networks
 from sakk.store import payout as store
 from sakk.store import payout_search as search
+from sakk.store import provider_order as provider_orders
 from sakk.store import transaction as transactions
 from sakk.store.page import PageRequest, Window, fetch_window
 
@@ -68,6 +75,14 @@ SHOWN: Final[Mapping[str, str]] = {
     "waiting": mark("Waits for approval"),
     "review": mark("Under review"),
 }
+BANK_PAYMENTS: Final[Mapping[str, tuple[str, str]]] = {
+    "ordered": (mark("Ordered"), "wait"),
+    "sent": (mark("Sent"), "wait"),
+    "accepted": (mark("Accepted by the bank"), "wait"),
+    "booked": (mark("Booked"), "good"),
+    "rejected": (mark("Refused by the bank"), "bad"),
+    "returned": (mark("Came back"), "bad"),
+}
 # What a trial came to, and its tone.
 OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
     "exact": (mark("It would move exactly this, and nothing else of ours."), "good"),
@@ -82,6 +97,7 @@ _FIELDS: Final = {
     "destination[address]": "address",
     "destination[network]": "route",
     "destination[beneficiary]": "beneficiary",
+    "destination[bank_account]": "beneficiary",
 }
 
 
@@ -95,7 +111,10 @@ class PayoutQuery(ListQuery):
 
 
 class CreateForm(Form):
-    """A payout; ``route`` is a network and a currency, ``amount`` in whole units of it."""
+    """A payout; ``route`` is a network and a currency, ``amount`` in whole units of it.
+
+    ``beneficiary``: an entry of the address book, or a payee's account at a bank.
+    """
 
     route: str
     amount: str
@@ -126,17 +145,20 @@ def index(visit: Visit, query: PayoutQuery) -> Page | Download:
             return payout_file("payouts.csv", window.rows)
         currencies = networks.list_currencies(connection)
         rails = networks.list_networks(connection, livemode=visit.livemode)
+        places = payees_of(connection, window.rows)
+    bank = visit.words.gettext("Bank")
     return Page(
         "console/payouts.html",
         {
             "list": listing(visit, query, window, window.rows),
             "status_of": status_of(visit),
-            "names": {each.network: each.name for each in rails},
+            "names": {BANK: bank} | {each.network: each.name for each in rails},
+            "places": places,
             "choices": {
                 "status": options(visit, STATUSES),
                 "show": options(visit, SHOWN),
                 "currency": [(each.currency, each.currency.upper()) for each in currencies],
-                "network": [(each.network, each.name) for each in rails],
+                "network": [*((each.network, each.name) for each in rails), (BANK, bank)],
             },
         },
     )
@@ -182,10 +204,19 @@ def create(visit: Visit, form: CreateForm) -> Redirect:
     if (form.address is None) == (form.beneficiary is None):
         told = visit.words.gettext("Give an address, or choose one from the address book.")
         raise ParameterInvalid(told, param="address")
+    chosen = form.beneficiary or ""
+    is_bank = chosen.startswith(bank_rules.PREFIX + "_")
+    if is_bank is not (network == BANK):
+        told = visit.words.gettext(
+            "An account at a bank is paid by bank, and an address on its network."
+        )
+        raise ParameterInvalid(told, param="route")
     request = PayoutRequest(
         amount=amount,
         currency=code,
-        destination=Wanted(address=form.address, network=network, beneficiary=form.beneficiary),
+        destination=Wanted(bank_account=chosen)
+        if is_bank
+        else Wanted(address=form.address, network=network, beneficiary=form.beneficiary),
         fee_mode=form.fee_mode,
         description=form.description,
         initiator=Initiator(visit.actor.key, visit.actor.person),
@@ -229,7 +260,8 @@ def reject(visit: Visit, payout: str, form: RejectForm) -> Redirect:
         visit.parts,
         row.id,
         Word(visit.actor, comment=form.reason),
-        approval_id=visit.object_id(approvals.PREFIX),
+        # Of its own: the page's other form is no repetition of this one.
+        approval_id=visit.object_id(approvals.PREFIX, 1),
         livemode=visit.livemode,
     )
     return Redirect(f"{PATH}/{payout}", visit.words.gettext("The payout is rejected."))
@@ -285,7 +317,13 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             if visit.may("approvals")
             else None
         )
-        [line] = batch_lines(connection, [row]) if explained is not None else [None]
+        by_bank = row.network == BANK
+        is_shown = explained is not None and not by_bank
+        [line] = batch_lines(connection, [row]) if is_shown else [None]
+        paid_before = store.paid_before(connection, [row])[row.id] if by_bank else 0
+        place = payees_of(connection, [row]).get(row.destination)
+        order = bank_payments.of_payout(connection, row.id) if by_bank else None
+        asked_by = provider_orders.of_payout(connection, row.id) if by_bank else None
         asked = asked_for(connection, visit, [row]) if row.decided_at is not None else []
         transaction, attempts = _carried(visit, connection, row)
     status, tone = status_of(visit)(row)
@@ -295,8 +333,13 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         "tone": tone,
         "explained": explained,
         "line": line,
+        "place": place,
+        "paid_before": paid_before,
+        "order": order,
+        "orders": BANK_PAYMENTS,
+        "provider_order": asked_by,
         "asked": asked,
-        "is_unsent": row.transaction is None and is_cancelable(row),
+        "is_unsent": row.transaction is None and is_cancelable(row) and not by_bank,
         "words": [] if explained is None else _words_of(explained),
         "transaction": transaction,
         "attempts": attempts,
@@ -308,6 +351,11 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         "fault": None if rejected is None else rejected.message,
     }
     return Page("console/payout.html", values)
+
+
+def payees_of(connection: Connection, rows: Sequence[Payout]) -> dict[str, BankAccount]:
+    """The accounts at banks that payouts go to, by their ids."""
+    return banks.list_by_ids(connection, {row.destination for row in rows if row.network == BANK})
 
 
 def _carried(visit: Visit, connection: Connection, row: Payout) -> tuple[Any, list[Any]]:
@@ -365,7 +413,7 @@ def payout_file(name: str, rows: Sequence[Payout]) -> Download:
             ("fee", lambda row: Exact(money.format_decimal(row.fee, row.decimals))),
             ("currency", lambda row: row.currency),
             ("network", lambda row: row.network),
-            ("address", lambda row: checksum_address(row.destination)),
+            ("address", _written),
             ("beneficiary", lambda row: row.beneficiary),
             ("reference", lambda row: row.reference),
             ("description", lambda row: row.description),
@@ -377,6 +425,11 @@ def payout_file(name: str, rows: Sequence[Payout]) -> Download:
         ],
         rows,
     )
+
+
+def _written(row: Payout) -> str:
+    """Where a payout goes: an address, or the id of an account at a bank."""
+    return row.destination if row.network == BANK else checksum_address(row.destination)
 
 
 def _window(connection: Connection, visit: Visit, query: PayoutQuery) -> Window[Payout]:
@@ -423,6 +476,10 @@ def _form(visit: Visit, given: Any, faults: Any, message: str | None) -> Page:
             account_id=account,
             livemode=visit.livemode,
         )[0]
+        payees = banks.list_payees(
+            connection, account, livemode=visit.livemode, limit=BENEFICIARIES_SHOWN_MAX
+        )
+        by_bank = bank_accounts.currencies_paid(connection, livemode=visit.livemode)
     routes = [
         {
             "value": f"{network} {code}",
@@ -433,10 +490,20 @@ def _form(visit: Visit, given: Any, faults: Any, message: str | None) -> Page:
         }
         for (network, code), asset in sorted(terms.assets.items())
         if network in terms.networks and code in terms.currencies
+    ] + [
+        {
+            "value": f"{BANK} {code}",
+            "network": visit.words.gettext("Bank"),
+            "currency": terms.currencies[code],
+            "fee": None,
+            "is_free": True,
+        }
+        for code in by_bank
     ]
     values = {
         "routes": routes,
         "book": book,
+        "payees": payees,
         "given": given,
         "faults": faults,
         "message": message,

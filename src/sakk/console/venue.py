@@ -14,6 +14,7 @@ from sakk.core.order import ChildOrder
 from sakk.core.venue import VenueAccount
 from sakk.flow import venue as flow
 from sakk.pages.language import mark
+from sakk.rails.sandbox.venue import SANDBOX
 from sakk.store import order as orders
 from sakk.store import venue as store
 
@@ -31,6 +32,7 @@ STATES: Final[Mapping[str, tuple[str, str]]] = {
 @dataclass(frozen=True, slots=True)
 class Line:
     """A venue: its account, if it is a real one, and how the newest parts of orders went there.
+    ``fee_ppm``: of its list.
 
     ``waiting``: parts of which it is not known how they ended, ``why`` of the oldest of them.
     """
@@ -38,6 +40,7 @@ class Line:
     name: str
     account: VenueAccount | None
     state: str
+    fee_ppm: int | None
     placed: int
     filled: int
     waiting: int
@@ -86,10 +89,16 @@ def _listed(visit: Visit, rejected: Rejected | None) -> Page:
             if each.livemode == visit.livemode
         }
         parts = orders.newest_children(connection, livemode=visit.livemode, limit=LOOKED_AT_MAX)
-    names = sorted({*accounts, *(each.venue for each in parts)})
+    simulated = {each.name: each for each in SANDBOX} if visit.settings.sandbox else {}
+    names = sorted({*accounts, *simulated, *(each.venue for each in parts)})
     values: dict[str, Any] = {
         "rows": [
-            _line(name, accounts.get(name), [each for each in parts if each.venue == name])
+            _line(
+                name,
+                accounts.get(name),
+                [each for each in parts if each.venue == name],
+                fee_ppm=simulated[name].fee_ppm if name in simulated else None,
+            )
             for name in names
         ],
         "states": STATES,
@@ -101,8 +110,11 @@ def _listed(visit: Visit, rejected: Rejected | None) -> Page:
     return Page("console/venues.html", values)
 
 
-def _line(name: str, account: VenueAccount | None, parts: Sequence[ChildOrder]) -> Line:
-    """How a venue does, by its newest parts of orders, newest first."""
+def _line(
+    name: str, account: VenueAccount | None, parts: Sequence[ChildOrder], *, fee_ppm: int | None
+) -> Line:
+    """How a venue does, by its newest parts of orders, newest first. ``fee_ppm``: of a simulated
+    one."""
     waiting = [each for each in parts if each.status == "intended"]
     held = [each for each in waiting if each.waits_for]
     if account is None:
@@ -115,6 +127,7 @@ def _line(name: str, account: VenueAccount | None, parts: Sequence[ChildOrder]) 
         name=name,
         account=account,
         state=state,
+        fee_ppm=fee_ppm if account is None else account.fee_ppm,
         placed=len(parts),
         filled=sum(1 for each in parts if each.filled_units),
         waiting=len(waiting),

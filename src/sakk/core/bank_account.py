@@ -550,9 +550,10 @@ def public(
 ) -> dict[str, Any]:
     """The API's object ``bank_account``. How files go is the operator's to know, and what is
     proposed of it (``change``)."""
-    if account.deleted:
-        return {"id": account.id, "object": "bank_account", "deleted": True}
     is_own = account.role == BankRole.own
+    if account.deleted and not is_own:
+        return {"id": account.id, "object": "bank_account", "deleted": True}
+    status = "active" if is_usable(account, now=now) else "waiting"
     return {
         "id": account.id,
         "object": "bank_account",
@@ -574,7 +575,7 @@ def public(
         if operator and is_own
         else None,
         "role": account.role,
-        "status": "active" if is_usable(account, now=now) else "waiting",
+        "status": "closed" if account.deleted else status,
         "terms": read_terms(account.terms).document() if operator and account.terms else None,
         "usable_at": int(account.usable_at.timestamp()),
     }

@@ -2,8 +2,8 @@
 
 What an account says decides to whom merchants' money is paid in, and by which server's word it is
 credited. So an account is used only when a second person has approved it (``open``), and so is
-another place, key or secret of its bank (``connect``). A row an account; the audit log has what was
-before.
+another place, key or secret of its bank (``connect``), and its end (``close``). A row an account;
+the audit log has what was before.
 """
 
 import hashlib
@@ -23,6 +23,16 @@ NOTE_LENGTH_MAX: Final = 500
 class ChangeKind(StrEnum):
     open = "open"
     connect = "connect"
+    close = "close"
+
+
+class Unfinished(StrEnum):
+    """What an account has that keeps it from being closed."""
+
+    payments = "payments"
+    returns = "returns"
+    lines = "lines"
+    balance = "balance"
 
 
 class ChangeStatus(StrEnum):
@@ -52,6 +62,31 @@ def check_approved(account: BankAccount) -> None:
     """UnexpectedState for an account that no second person has approved."""
     if account.approved_at is None:
         raise UnexpectedState("Another person approves this account first.")
+
+
+def check_finished(left: Unfinished | None) -> None:
+    """UnexpectedState for an account that can not be closed yet, with what is left to do."""
+    match left:
+        case None:
+            return
+        case Unfinished.payments:
+            raise UnexpectedState(
+                "Payments of this account are still on their way. Close it when they have ended."
+            )
+        case Unfinished.returns:
+            raise UnexpectedState(
+                "Money of this account is on its way back to its sender. Close it when that ended."
+            )
+        case Unfinished.lines:
+            raise UnexpectedState(
+                "Lines of this account's statements wait for a person, or to be booked. See to them"
+                " first."
+            )
+        case Unfinished.balance:
+            raise UnexpectedState(
+                "This account is not empty, by the ledger or by its last statement. Move what is on"
+                " it, and close it when a statement says so."
+            )
 
 
 def digest_of(change: BankChange, account: BankAccount) -> str:

@@ -147,7 +147,9 @@ def delete(
     """Take a payee's account out of the book; payouts to it keep naming it. ResourceMissing."""
     found = find(connection, identifier, account_id=account_id, livemode=livemode)
     if found.role == BankRole.own:
-        raise PermissionDenied("The operator's own account is not deleted: its books stand here.")
+        raise PermissionDenied(
+            "The operator's own account is not deleted: two people close it, and its books stay."
+        )
     store.delete(connection, identifier)
     return {"id": identifier, "object": "bank_account", "deleted": True}
 
@@ -289,6 +291,12 @@ def settled_to(
 
 def _payers(connection: Connection, place: BankAccount) -> list[BankAccount]:
     return [each for each in store.list_approved(connection) if pays(each, place)]
+
+
+def currencies_paid(connection: Connection, *, livemode: bool) -> list[str]:
+    """The currencies in which one of the operator's accounts pays."""
+    own = store.list_approved(connection)
+    return sorted({each.currency for each in own if each.livemode is livemode})
 
 
 def pays(own: BankAccount, place: BankAccount) -> bool:

@@ -1,4 +1,4 @@
-"""The operator's accounts at banks: opened and connected by one person, approved by another."""
+"""The operator's accounts at banks: one person opens, connects or closes, another approves."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -93,9 +93,7 @@ def connect(
         raise ParameterMissing(
             "Say what is to change: address, trust, secret, new_key, fee_ppm_max or fee_floor."
         )
-    last = store.of_accounts(connection, [found.id]).get(found.id)
-    if last is not None and last.status == ChangeStatus.awaiting:
-        raise UnexpectedState("Somebody proposed another change: decline that first.")
+    _check_nothing_awaits(connection, found)
     before = read_terms(found.terms or {})
     terms = replace(
         before,
@@ -129,6 +127,32 @@ def connect(
     return found, change
 
 
+def close(
+    connection: Connection, identifier: str, *, actor: Actor, livemode: bool, now: datetime
+) -> tuple[BankAccount, BankChange]:
+    """Propose that an account is used no more: nothing is on it, or on its way to or from it.
+
+    Its books stay. Raises ResourceMissing, PermissionDenied, and UnexpectedState for one that is
+    not approved, not empty, or of which somebody has proposed something else.
+    """
+    found = _locked(connection, identifier, livemode=livemode)
+    by = _officer(connection, actor, livemode=livemode)
+    rules.check_approved(found)
+    _check_nothing_awaits(connection, found)
+    rules.check_finished(store.unfinished(connection, found))
+    change = BankChange(
+        bank_account=found.id,
+        livemode=livemode,
+        kind=ChangeKind.close.value,
+        terms=found.terms or {},
+        status=ChangeStatus.awaiting.value,
+        proposed_by=by.name,
+        created=now,
+    )
+    store.put(connection, change)
+    return found, change
+
+
 def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> BankAccount:
     """Another person approves what was proposed, and it is so from now on.
 
@@ -142,16 +166,28 @@ def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Ban
         done = rules.confirmed(change, found, by.second(word.digest), now=now)
         by.prove(parts, connection, word, now=now)
         store.put(connection, done)
-        if done.kind == ChangeKind.open:
+        after = _changed(connection, found, done, now=now)
+        wake(connection, "bank.fetch", "bank.order")
+    return after
+
+
+def _changed(
+    connection: Connection, found: BankAccount, done: BankChange, *, now: datetime
+) -> BankAccount:
+    """The account as a change that was approved leaves it."""
+    match ChangeKind(done.kind):
+        case ChangeKind.open:
             accounts.approve(connection, found.id, now=now)
-            after = replace(found, approved_at=now)
-        else:
+            return replace(found, approved_at=now)
+        case ChangeKind.connect:
             _check_not_away(connection, found, done)
             secret = found.secret if done.secret is None else done.secret
             accounts.connect(connection, found.id, terms=done.terms, secret=secret)
-            after = replace(found, terms=done.terms, secret=secret)
-        wake(connection, "bank.fetch", "bank.order")
-    return after
+            return replace(found, terms=done.terms, secret=secret)
+        case ChangeKind.close:
+            rules.check_finished(store.unfinished(connection, found))
+            accounts.delete(connection, found.id)
+            return replace(found, deleted=True)
 
 
 def decline(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> BankAccount:
@@ -189,6 +225,12 @@ def _locked(connection: Connection, identifier: str, *, livemode: bool) -> BankA
             "No such bank account: {identifier}", param="id", identifier=repr(identifier)
         )
     return found
+
+
+def _check_nothing_awaits(connection: Connection, account: BankAccount) -> None:
+    last = store.of_accounts(connection, [account.id]).get(account.id)
+    if last is not None and last.status == ChangeStatus.awaiting:
+        raise UnexpectedState("Somebody proposed another change: decline that first.")
 
 
 def _check_not_away(connection: Connection, account: BankAccount, change: BankChange) -> None:

@@ -95,6 +95,8 @@ def order_stage(parts: Parts) -> Stage:
                 # One file of an account is made at a time, by whichever worker.
                 locked = bank_accounts.lock_one(connection, account.id)
                 assert locked is not None
+                if locked.deleted:
+                    continue
                 ordered += _order(connection, locked, now=now)
         return ordered
 

@@ -71,7 +71,9 @@ def explain_withdrawal(
     """What will be signed for a withdrawal, in words; ResourceMissing for none of this mode."""
     row = withdrawals.find(connection, identifier)
     if row is None or row.livemode is not livemode:
-        raise ResourceMissing(f"No such withdrawal: {identifier!r}", param="id")
+        raise ResourceMissing(
+            "No such withdrawal: {identifier}", param="id", identifier=repr(identifier)
+        )
     asset, found = _asset(connection, row.asset), _network(connection, row.network)
     payers = address.list_payers(connection)
     words = withdrawal_words(

@@ -75,12 +75,16 @@ def withdraw(
         asset = network.find_asset(connection, asset_name)
         found = None if asset is None else network.find_network(connection, asset.network)
         if asset is None or found is None or livemode not in (None, found.livemode):
-            raise ParameterInvalid(f"There is no listed asset {asset_name}.", param="asset")
+            raise ParameterInvalid(
+                "There is no listed asset {asset}.", param="asset", asset=asset_name
+            )
         place = _vault(connection, asset, destination)
         if units <= 0:
             raise ParameterInvalid("Withdraw more than nothing.", param="token_amount")
         if units > -held:
-            raise BalanceInsufficient(f"{-held} units are hot, {units} are asked for.")
+            raise BalanceInsufficient(
+                "{held} units are hot, {units} are asked for.", held=-held, units=units
+            )
         row = _drafted(connection, asset, found, name, place, units, actor, now=now)
         row = _judged(connection, row, now=now)
         store.insert(connection, row)
@@ -141,9 +145,11 @@ def _vault(connection: Connection, asset: Asset, destination: str) -> str:
         raise ParameterInvalid(str(error), param="destination") from None
     if treasury.find_vault(connection, asset.network, place) is None:
         raise ParameterInvalid(
-            f"{destination} is no vault on {asset.network}: withdrawals go to vaults alone. "
+            "{destination} is no vault on {network}: withdrawals go to vaults alone. "
             "`sakk treasury vault` names one.",
             param="destination",
+            destination=destination,
+            network=asset.network,
         )
     return place
 
@@ -197,13 +203,17 @@ def _waiting(
     """A withdrawal of a mode, locked, and what was said of it; ResourceMissing."""
     row = store.lock_one(connection, identifier)
     if row is None or row.livemode is not livemode:
-        raise ResourceMissing(f"No such withdrawal: {identifier!r}.", param="id")
+        raise ResourceMissing(
+            "No such withdrawal: {identifier}", param="id", identifier=repr(identifier)
+        )
     return row, approvals.of_subjects(connection, [row.id])
 
 
 def _require_waiting(row: Withdrawal) -> None:
     if row.status != WithdrawalStatus.screened:
-        raise UnexpectedState(f"This withdrawal is {row.status} and waits for nobody's approval.")
+        raise UnexpectedState(
+            "This withdrawal is {status} and waits for nobody's approval.", status=row.status
+        )
 
 
 def _news(row: Withdrawal) -> list[NewEvent]:

@@ -17,9 +17,12 @@ def new_once() -> str:
 
 
 def seed_of(sent: object) -> int:
-    """The seed that a form carries; a fresh one for what is no such seed."""
+    """The seed that a form carries; a fresh one for what is no such seed.
+
+    Where a proof was asked for in between, the form's own is the last of two.
+    """
     try:
-        seed = int(str(sent), 16)
+        seed = int(str(sent[-1] if isinstance(sent, list) else sent), 16)
         ids.encode("seed", seed)
     except ValueError:
         return int(new_once(), 16)

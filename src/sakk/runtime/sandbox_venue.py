@@ -1,11 +1,8 @@
-"""The venues of the sandbox: simulated, and named so. No order leaves this machine.
-
-One is quick and takes more; the other is slow, cheap, and takes no small orders.
-"""
+"""The venues of the sandbox: simulated, and named so. No order leaves this machine."""
 
 from sakk.core.rate import Price
 from sakk.flow.rate import read_market
-from sakk.rails.sandbox.venue import SimulatedVenue
+from sakk.rails.sandbox.venue import SANDBOX, SimulatedVenue
 from sakk.rails.venue import Venue
 from sakk.runtime.settings import Settings
 from sakk.store.database import Database
@@ -25,15 +22,13 @@ def simulated_venues(settings: Settings, database: Database) -> list[Venue]:
     folder = settings.data_dir / "venues"
     return [
         SimulatedVenue(
-            "simulated_north", folder / "north.jsonl", around, fee_ppm=500, latency_ms=40
-        ),
-        SimulatedVenue(
-            "simulated_south",
-            folder / "south.jsonl",
+            each.name,
+            folder / each.file,
             around,
-            fee_ppm=200,
-            latency_ms=400,
-            minimum=10_000_000,
-            depth=50,
-        ),
+            fee_ppm=each.fee_ppm,
+            latency_ms=each.latency_ms,
+            minimum=each.minimum,
+            depth=each.depth,
+        )
+        for each in SANDBOX
     ]

@@ -129,9 +129,31 @@ def list_own(connection: Connection, *filters: ColumnElement[bool]) -> list[Bank
     return fetch_all(connection, statement, BankAccount)
 
 
+def list_payees(
+    connection: Connection, account_id: str, *, livemode: bool, limit: int
+) -> list[BankAccount]:
+    """Whom an account pays by bank, the newest first."""
+    c = bank_accounts.c
+    statement = (
+        select(bank_accounts)
+        .where(c.account_id == account_id, c.livemode == livemode, c.deleted == false())
+        .order_by(c.id.desc())
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, BankAccount)
+
+
 def list_approved(connection: Connection) -> list[BankAccount]:
     """Those of the operator's own that a second person approved, the oldest first."""
     return list_own(connection, bank_accounts.c.approved_at.is_not(None))
+
+
+def list_closed(connection: Connection, *, livemode: bool, limit: int) -> list[BankAccount]:
+    """Those of the operator's own that two people closed, the newest first."""
+    c = bank_accounts.c
+    closed = (c.role == BankRole.own.value, c.deleted, c.approved_at.is_not(None))
+    statement = select(bank_accounts).where(c.account_id.is_(None), c.livemode == livemode, *closed)
+    return fetch_all(connection, statement.order_by(c.id.desc()).limit(limit), BankAccount)
 
 
 def find_named(connection: Connection, name: str, currency: str) -> list[BankAccount]:

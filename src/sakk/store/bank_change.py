@@ -2,9 +2,11 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Boolean, Column, Connection, Table, Text, delete, select
+from sqlalchemy import Boolean, Column, Connection, Table, Text, delete, select, text
 
-from sakk.core.bank_change import BankChange
+from sakk.core.bank_account import BankAccount
+from sakk.core.bank_change import BankChange, Unfinished
+from sakk.store import bank_proof
 from sakk.store.database import among, fetch_all, row_of
 from sakk.store.schema import Bytes, Document, Timestamp, metadata
 
@@ -38,3 +40,32 @@ def of_accounts(connection: Connection, accounts: Collection[str]) -> dict[str, 
     c = bank_account_changes.c
     statement = select(bank_account_changes).where(among(c.bank_account, sorted(accounts)))
     return {each.bank_account: each for each in fetch_all(connection, statement, BankChange)}
+
+
+# In the order in which a person sees to them.
+_UNFINISHED = {
+    Unfinished.payments: text(
+        "SELECT 1 FROM bank_payments WHERE bank_account = :account"
+        " AND status IN ('ordered', 'sent', 'accepted') LIMIT 1"
+    ),
+    Unfinished.returns: text(
+        "SELECT 1 FROM bank_returns WHERE bank_account = :account"
+        " AND status IN ('awaiting', 'confirmed', 'ordered', 'sent', 'accepted') LIMIT 1"
+    ),
+    Unfinished.lines: text(
+        "SELECT 1 FROM bank_lines WHERE bank_account = :account"
+        " AND (status IN ('new', 'matched') OR outcome IN ('suspense', 'held')) LIMIT 1"
+    ),
+}
+
+
+def unfinished(connection: Connection, account: BankAccount) -> Unfinished | None:
+    """What keeps an account that the caller has locked from being closed."""
+    for left, statement in _UNFINISHED.items():
+        if connection.execute(statement, {"account": account.id}).first() is not None:
+            return left
+    for each in bank_proof.list_balances(connection, livemode=account.livemode):
+        stands = each.ledger_units or (each.statement and each.statement_units)
+        if each.bank_account == account.id and stands:
+            return Unfinished.balance
+    return None

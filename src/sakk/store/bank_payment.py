@@ -77,6 +77,12 @@ def lock_named(connection: Connection, end_to_end_ids: Collection[str]) -> dict[
     return {each.end_to_end_id: each for each in fetch_all(connection, statement, BankPayment)}
 
 
+def of_payout(connection: Connection, payout: str) -> BankPayment | None:
+    """The order that carries a payout."""
+    statement = select(bank_payments).where(bank_payments.c.payout == payout)
+    return fetch_one(connection, statement, BankPayment)
+
+
 def list_by_ids(connection: Connection, identifiers: Collection[str]) -> dict[str, BankPayment]:
     """Orders by their ids."""
     if not identifiers:

@@ -4,24 +4,46 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.sql.util import ClauseAdapter
 
+from sakk.core.bank_file import FileStatus
 from sakk.core.case import CaseStatus
+from sakk.core.order import OrderStatus
 from sakk.core.party import HitState, PartyStatus
 from sakk.core.payout import HoldStatus, PayoutStatus
+from sakk.core.provider_order import ProviderOrderStatus
 from sakk.core.rule import RulesState
 from sakk.core.travel_rule import TransferDirection, TravelRuleStatus
 from sakk.core.webhook import EndpointStatus
+from sakk.core.withdrawal import WithdrawalStatus
+from sakk.store.bank_account import bank_accounts, list_own
+from sakk.store.bank_change import bank_account_changes
+from sakk.store.bank_file import bank_files
+from sakk.store.bank_statement import count_open
 from sakk.store.case import cases
+from sakk.store.hedge_policy import hedge_proposals
+from sakk.store.ledger_break import STANDING, breaks
 from sakk.store.network import networks
+from sakk.store.order import orders
 from sakk.store.party import parties, party_hits
 from sakk.store.payin import payins
 from sakk.store.payout import payouts
+from sakk.store.provider_order import UNDER_WAY, provider_orders
 from sakk.store.rule import screening_rules
 from sakk.store.tank import tanks
 from sakk.store.travel_rule import travel_rules
 from sakk.store.webhook import webhook_endpoints
+from sakk.store.withdrawal import withdrawals
 
 COUNT_MAX: Final = 100
 # So many of the newest pay-ins are looked at.
@@ -59,6 +81,58 @@ def count_approvals(connection: Connection, *, account_id: str | None, livemode:
     if account_id is not None:
         statement = statement.where(payouts.c.account_id == account_id)
     return _count(connection, statement.limit(COUNT_MAX).subquery())
+
+
+@dataclass(frozen=True, slots=True)
+class Finance:
+    """What waits for a finance officer: questions of providers, lines of banks, files to release,
+    accounts at banks to approve, breaks, orders that close positions, proposals of when they do,
+    and moves to vaults."""
+
+    questions: int
+    lines: int
+    files: int
+    bank_accounts: int
+    breaks: int
+    orders: int
+    hedges: int
+    withdrawals: int
+
+
+def count_finance(connection: Connection, *, account_id: str | None, livemode: bool) -> Finance:
+    """What waits for a finance officer. ``account_id`` narrows what is an account's."""
+    asked = _of(provider_orders, livemode, UNDER_WAY).where(
+        provider_orders.c.status == ProviderOrderStatus.information_required.value
+    )
+    if account_id is not None:
+        asked = asked.where(provider_orders.c.account_id == account_id)
+    own = [each.id for each in list_own(connection, bank_accounts.c.livemode == livemode)]
+    newest = (
+        select(bank_files.c.id, bank_files.c.status)
+        .where(bank_files.c.livemode == livemode)
+        .order_by(bank_files.c.id.desc())
+        .limit(LOOKED_AT)
+        .subquery()
+    )
+    c = bank_account_changes.c
+    changed = select(c.bank_account).where(c.livemode == livemode, c.status == "awaiting")
+    hedges = select(hedge_proposals.c.currency).where(hedge_proposals.c.livemode == livemode)
+    questions = (
+        asked,
+        select(newest.c.id).where(newest.c.status == FileStatus.awaiting.value),
+        changed,
+        _of(breaks, livemode, literal_column(STANDING, Boolean)),
+        _of(orders, livemode, orders.c.status == OrderStatus.awaiting.value),
+        hedges,
+        _of(withdrawals, livemode, withdrawals.c.status == WithdrawalStatus.screened.value),
+    )
+    counts = [_count(connection, each.limit(COUNT_MAX).subquery()) for each in questions]
+    lines = sum(count_open(connection, own).values())
+    return Finance(counts[0], lines, *counts[1:])
+
+
+def _of(table: Table, livemode: bool, condition: ColumnElement[bool]) -> Select[tuple[str]]:
+    return select(table.c.id).where(table.c.livemode == livemode, condition)
 
 
 @dataclass(frozen=True, slots=True)

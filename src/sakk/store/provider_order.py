@@ -98,6 +98,12 @@ def find(
     return fetch_one(connection, statement.with_for_update() if lock else statement, ProviderOrder)
 
 
+def of_payout(connection: Connection, payout: str) -> ProviderOrder | None:
+    """The order at a provider that carries a payout."""
+    statement = select(provider_orders).where(provider_orders.c.payout == payout)
+    return fetch_one(connection, statement, ProviderOrder)
+
+
 def is_any_at(connection: Connection, bank_account: str) -> bool:
     """Has an account's provider orders that have not ended, or may it have some?"""
     c = provider_orders.c
@@ -124,6 +130,13 @@ def unsent(connection: Connection, order: str) -> list[Answer]:
         .where(c.order_id == order, c.sent_at.is_(None), c.refused_at.is_(None))
         .order_by(c.id)
     )
+    return fetch_all(connection, statement, Answer)
+
+
+def answers_of(connection: Connection, order: str) -> list[Answer]:
+    """All answers of an order, the oldest first; those that were not taken too."""
+    c = provider_answers.c
+    statement = select(provider_answers).where(c.order_id == order).order_by(c.id)
     return fetch_all(connection, statement, Answer)
 
 

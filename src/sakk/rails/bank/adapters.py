@@ -9,13 +9,6 @@ from pathlib import Path
 from typing import Any, assert_never
 
 import aiohttp
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
 from sakk.core.bank_account import (
     Adapter,
@@ -30,6 +23,7 @@ from sakk.rails.bank.provider_call import ProviderCaller
 from sakk.rails.bank.rail import BankRail, BankUnreachable
 from sakk.rails.bank.sandbox import SandboxBank
 from sakk.rails.bank.sandbox_provider import SandboxProvider
+from sakk.rails.bank.sftp_key import private_key
 from sakk.rails.bank.sighting import Sightings
 from sakk.rails.bank.wise import Wise
 from sakk.rails.bank.wise_statement import WiseStatements
@@ -141,23 +135,6 @@ class Banks:
         if self.vault is None:
             raise BankUnreachable("this machine has no vault key: set SAKK_VAULT_KEY_FILE")
         return self.vault
-
-
-def private_key(vault: Vault, account: BankAccount) -> bytes:
-    """By which an SFTP server knows us: it follows from the vault, and is kept nowhere."""
-    return _key(vault, account).private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-
-
-def public_key(vault: Vault, account: BankAccount) -> str:
-    """What the bank is given, as OpenSSH writes it."""
-    written = _key(vault, account).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    return f"{written.decode()} {account.id}"
-
-
-def _key(vault: Vault, account: BankAccount) -> Ed25519PrivateKey:
-    assert account.terms is not None
-    number = read_terms(account.terms).key_number
-    return Ed25519PrivateKey.from_private_bytes(vault.derive(f"bank sftp {account.id} {number}"))
 
 
 def sandbox_provider(

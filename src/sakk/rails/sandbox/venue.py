@@ -21,6 +21,32 @@ from sakk.rails.venue import VenueUnavailable
 LEVELS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Character:
+    """What a simulated venue is like; see `SimulatedVenue`."""
+
+    name: str
+    file: str
+    fee_ppm: int
+    latency_ms: int
+    minimum: int = 1
+    depth: int = 10_000
+
+
+# Those of the sandbox: one is quick and takes more, the other slow, cheap, and takes no small ones.
+SANDBOX = (
+    Character("simulated_north", "north.jsonl", fee_ppm=500, latency_ms=40),
+    Character(
+        "simulated_south",
+        "south.jsonl",
+        fee_ppm=200,
+        latency_ms=400,
+        minimum=10_000_000,
+        depth=50,
+    ),
+)
+
+
 @dataclass(slots=True)
 class SimulatedVenue:
     """``around``: the market's price of a pair. Each level has ``depth`` whole units, and is
