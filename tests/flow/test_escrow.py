@@ -3,7 +3,7 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.chain import Chain
@@ -15,7 +15,12 @@ from tests.rails.lying_node import lying_node
 from sakk.core import chart
 from sakk.core.errors import BalanceInsufficient
 from sakk.core.escrow_call import EscrowCall
-from sakk.core.escrow_channel import EscrowChannel, Refusal, Totals
+from sakk.core.escrow_channel import (
+    TIMEOUT_SECONDS_DEFAULT,
+    EscrowChannel,
+    Refusal,
+    Totals,
+)
 from sakk.flow import redemption
 from sakk.flow.escrow_channel import (
     DECLINED,
@@ -275,6 +280,20 @@ def test_one_voucher_pays_once(shop: Shop) -> None:
     unknown = f"{shop.channel().id}:77:0"
     assert shop.vouchers.commit(unknown).refusal is Refusal.missing_channel
     shop.check()
+
+
+def test_a_clock_that_is_ahead_ends_no_call_of_another_process(shop: Shop) -> None:
+    """A copy of a voucher whose call is being served, where metered calls have left room for it."""
+    shop.deposit()
+    first = shop.present(2 * PRICE, amount=2 * PRICE)
+    assert shop.vouchers.commit(first.charge or "", PRICE).refusal is None
+    served = shop.present(3 * PRICE)
+    assert served.charge is not None
+    ahead = timedelta(seconds=TIMEOUT_SECONDS_DEFAULT + 20)
+    parts = replace(shop.world.parts, clock=lambda: datetime.now(UTC) + ahead)
+    shop.vouchers = Vouchers(parts)
+    assert shop.present(3 * PRICE).refusal is Refusal.amount_mismatch
+    assert shop.totals().reserved == PRICE
 
 
 def test_calls_at_once_in_processes_at_once(shop: Shop) -> None:

@@ -37,6 +37,8 @@ from sakk.store.failpoint import failpoint
 # How often a voucher looks again because another one was first.
 ROUNDS_MAX = ATTEMPTS_MAX
 CHANNELS_KEPT_MAX = 100_000
+# So far the clocks of this process and of the ledger's may differ.
+CLOCKS_APART_SECONDS = 30
 AMOUNT_WHOLE = (1 << 128) - 1
 
 
@@ -327,8 +329,9 @@ class Vouchers:
             return True
         if reserved is None or committed is not None:
             return False
-        # Nobody ended it, and its time is over.
-        ends_ns = reserved.timestamp + reserved.timeout_seconds * 10**9
+        # Nobody ended it, and its time is over by the ledger's clock, whatever ours says.
+        seconds = reserved.timeout_seconds + CLOCKS_APART_SECONDS
+        ends_ns = reserved.timestamp + seconds * 10**9
         return ends_ns <= int(self._parts.clock().timestamp() * 10**9)
 
     def _refused(self, each: _Try, refusal: Refusal, totals: Totals) -> Answer:
