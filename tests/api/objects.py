@@ -9,7 +9,7 @@ from sakk.core.case import Settings as CaseSettings
 from sakk.core.freeze import Lift, LiftStatus
 from sakk.core.label import Category
 from sakk.core.name_screening import NameExemption
-from sakk.core.network import Asset, Currency
+from sakk.core.network import Currency
 from sakk.core.party import Hit
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.quote import TransferCost
@@ -55,6 +55,7 @@ from tests.api.world import ADDRESS as ADDRESS
 from tests.api.world import NETWORK as NETWORK
 from tests.api.world import USDC, Api
 from tests.api.x402_objects import put_x402_payment
+from tests.networks import a_token
 
 Objects = dict[str, str]
 
@@ -366,19 +367,13 @@ def _quote(api: Api) -> str:
         put_currency(connection, Currency("eth", "Ether", "coin", 18, 3_000, 1, moment))
         put_asset(
             connection,
-            Asset(
-                asset=f"{NETWORK}/slip44:60",
-                network=NETWORK,
-                contract=None,
+            a_token(
+                f"{NETWORK}/slip44:60",
                 currency="eth",
                 symbol="ETH",
                 decimals=18,
-                quirks=[],
                 payin_enabled=False,
                 payout_enabled=False,
-                sweep_minimum=0,
-                eip712_name=None,
-                eip712_version=None,
                 created=moment,
             ),
         )

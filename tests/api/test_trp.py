@@ -14,7 +14,6 @@ from sakk.api.trp import TrpDoor
 from sakk.core.errors import ParameterInvalid
 from sakk.core.evm import checksum_address
 from sakk.core.ivms101 import write
-from sakk.core.network import Asset
 from sakk.core.policy import Action, Rule
 from sakk.core.travel_rule import TravelRule, person_of
 from sakk.core.trp import API_VERSION, decode_travel_address
@@ -34,6 +33,7 @@ from tests.fake_vasp import FakeVasp, Message
 from tests.flow.policing import ASSET, NETWORK, VAULT, Desk
 from tests.flow.test_travel_exchange import ScriptedRail
 from tests.flow.test_travel_rule import ask, describe, enact, network_of, record, told_types
+from tests.networks import a_token
 
 IDENTIFIER = "129f6013-9125-4beb-9e86-bb20c440e164"
 HEADERS = {
@@ -78,21 +78,7 @@ class House:
             network_of(connection)
             network.put_asset(
                 connection,
-                Asset(
-                    asset=ASSET,
-                    network=NETWORK,
-                    contract=ASSET.rpartition(":")[2],
-                    currency="usdc",
-                    symbol="USDC",
-                    decimals=6,
-                    quirks=[],
-                    payin_enabled=True,
-                    payout_enabled=True,
-                    sweep_minimum=0,
-                    eip712_name=None,
-                    eip712_version=None,
-                    created=self.desk.now,
-                ),
+                a_token(ASSET, created=self.desk.now),
             )
             addresses.put_wallet(connection, XPUB, now=self.desk.now)
             issued = addresses.issue(

@@ -18,13 +18,14 @@ from sqlalchemy import text
 
 from sakk.core.account import AccountKind
 from sakk.core.api_key import KeyKind
-from sakk.core.network import Asset, Currency, Network
+from sakk.core.network import Currency
 from sakk.flow import account as account_flow
 from sakk.flow import api_key as api_key_flow
 from sakk.store import address as address_store
 from sakk.store import network as network_store
 from sakk.store.database import Database
 from sakk.store.identity import new_id, now
+from tests.networks import a_network, a_token
 
 READY_SECONDS_MAX = 120.0
 # The extended public key of BIP-44 account 0 of the mnemonic "test test … junk".
@@ -139,34 +140,20 @@ def _put_network(connection: Any, name: str, *, livemode: bool) -> None:
     moment = now()
     network_store.put_network(
         connection,
-        Network(
-            network=name,
+        a_network(
+            name,
             name=name,
-            family="eip155",
             livemode=livemode,
-            enabled=True,
             rpc_urls=["http://127.0.0.1:1"],
             confirmations=2,
             block_seconds=1,
-            poll_milliseconds=100,
-            start_block=None,
-            native_asset=f"{name}/slip44:60",
-            bloom="none",
             created=moment,
         ),
     )
     network_store.put_asset(
         connection,
-        Asset(
-            asset=f"{name}/erc20:{USDC}",
-            network=name,
-            contract=USDC,
-            currency="usdc",
-            symbol="USDC",
-            decimals=6,
-            quirks=[],
-            payin_enabled=True,
-            payout_enabled=True,
+        a_token(
+            f"{name}/erc20:{USDC}",
             sweep_minimum=1,
             eip712_name="USDC",
             eip712_version="2",

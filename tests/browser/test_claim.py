@@ -1,7 +1,5 @@
 """The frame finds what it is for, and the claim page keeps all of it."""
 
-import http.server
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +9,7 @@ from sakk.core.claim import Claim, ClaimNetwork, ClaimStatus
 from sakk.pages import page as pages
 from sakk.pages import static_files
 from tests.browser.frame import Browser, visit, visit_in_all
+from tests.serving import Handler, served
 
 HOSTILE = '<script>alert(1)</script>"\u202egnp.exe ' + "W" * 500
 BAD = b"""<!doctype html><html lang="en" dir="ltr"><title>x</title><main><img src="http://127.0.0.1:1/x">
@@ -19,7 +18,7 @@ WIDE = b"""<!doctype html><html lang="en" dir="ltr"><title>x</title><link rel="i
 <style>p{width:900px}</style><main><h1>x</h1><p>wide</p></main></html>"""
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Handler):
     def do_GET(self) -> None:
         headers = {"content-type": "text/html"}
         if self.path.startswith("/static/"):
@@ -35,14 +34,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             claim = _claim(ClaimStatus(self.path.rpartition("/")[2]))
             body = claim_page.render(claim, language=language, path="/refund_claims/x")
             headers = pages.headers(language)
-        self.send_response(200)
-        for name, value in {**headers, "content-length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        self.say(200, body, headers)
 
 
 def _claim(status: ClaimStatus) -> Claim:
@@ -64,15 +56,8 @@ def _claim(status: ClaimStatus) -> Claim:
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(_Handler) as url:
+        yield url
 
 
 def test_the_claim_page_is_good_in_every_language(browser: Browser, base: str) -> None:

@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx2
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from tests.serving import Handler, served
 
 from sakk.client.exact import typed_data
 from sakk.client.x402 import (
@@ -118,7 +118,7 @@ class Seller:
         return httpx2.Response(402, headers={PAYMENT_REQUIRED: encode_header(challenge)})
 
 
-class _Shop(BaseHTTPRequestHandler):
+class _Shop(Handler):
     seller: Seller
 
     def do_POST(self) -> None:
@@ -138,19 +138,9 @@ class _Shop(BaseHTTPRequestHandler):
 
     do_GET = do_POST
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
 
 @contextmanager
 def serving(seller: Seller) -> Iterator[str]:
     """The seller behind a real socket; gives the address of its goods."""
-    shop = ThreadingHTTPServer(("127.0.0.1", 0), type("Here", (_Shop,), {"seller": seller}))
-    thread = threading.Thread(target=shop.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{shop.server_port}/goods"
-    finally:
-        shop.shutdown()
-        thread.join()
-        shop.server_close()
+    with served(type("Here", (_Shop,), {"seller": seller})) as url:
+        yield f"{url}/goods"

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from sakk.core.customer import Customer
 from sakk.core.event import NewEvent
-from sakk.core.network import Asset, Currency, Network
+from sakk.core.network import Currency
 from sakk.core.payin import PayIn
 from sakk.core.payment import PaymentIntent
 from sakk.flow import webhook as webhooks
@@ -20,6 +20,7 @@ from sakk.store.customer import insert_customer
 from sakk.store.database import insert_records
 from sakk.store.identity import new_id, now
 from tests.console.office import Office
+from tests.networks import a_network, a_token
 
 NETWORK = "eip155:84532"
 ASSET = f"{NETWORK}/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
@@ -112,39 +113,19 @@ def configure(connection: Connection) -> None:
     networks.put_currency(connection, Currency("usdc", "USD Coin", "coin", 6, 1, 1, moment))
     networks.put_network(
         connection,
-        Network(
-            network=NETWORK,
-            name="Base Sepolia",
-            family="eip155",
-            livemode=False,
-            enabled=True,
+        a_network(
+            NETWORK,
             rpc_urls=["http://127.0.0.1:1"],
             confirmations=3,
-            block_seconds=2,
             poll_milliseconds=500,
             start_block=0,
-            native_asset=f"{NETWORK}/slip44:60",
             bloom="standard",
             created=moment,
         ),
     )
     networks.put_asset(
         connection,
-        Asset(
-            asset=ASSET,
-            network=NETWORK,
-            contract="0x036cbd53842c5426634e7929541ec2318f3dcf7e",
-            currency="usdc",
-            symbol="USDC",
-            decimals=6,
-            quirks=[],
-            payin_enabled=True,
-            payout_enabled=True,
-            sweep_minimum=0,
-            eip712_name=None,
-            eip712_version=None,
-            created=moment,
-        ),
+        a_token(ASSET, created=moment),
     )
     connection.execute(
         text(

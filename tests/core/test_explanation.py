@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.networks import a_network, a_token
 
 from sakk.core import abi, evm, ids
 from sakk.core.approval import Approval
@@ -23,7 +24,7 @@ from sakk.core.explanation import (
     recovery_words,
     withdrawal_words,
 )
-from sakk.core.network import Asset, Network
+from sakk.core.network import Asset
 from sakk.core.payout import Payout
 from sakk.core.recovery import Recovery
 from sakk.core.treasury import Vault
@@ -40,37 +41,25 @@ GWEI = 10**9
 
 
 def asset(identifier: str, contract: str | None, symbol: str, decimals: int) -> Asset:
-    return Asset(
-        asset=identifier,
+    return a_token(
+        identifier,
         network=BASE,
         contract=contract,
         currency=symbol.lower(),
         symbol=symbol,
         decimals=decimals,
-        quirks=[],
-        payin_enabled=True,
-        payout_enabled=True,
         sweep_minimum=1,
-        eip712_name=None,
-        eip712_version=None,
         created=NOW,
     )
 
 
 COIN = asset(f"{BASE}/slip44:60", None, "ETH", 18)
-NETWORK = Network(
-    network=BASE,
+NETWORK = a_network(
+    BASE,
     name="Base",
-    family="eip155",
     livemode=True,
-    enabled=True,
-    rpc_urls=[],
-    confirmations=1,
-    block_seconds=2,
     poll_milliseconds=1,
-    start_block=None,
     native_asset=COIN.asset,
-    bloom="none",
     created=NOW,
     max_fee_per_gas_max=200 * GWEI,
 )

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.networks import a_network
 
 from sakk.core.gas_price import GWEI, Caps
 from sakk.core.money import Rate, convert_up
@@ -50,20 +51,8 @@ def asset(**changes: Any) -> Asset:
 
 
 def network() -> Network:
-    return Network(
-        network=NAME,
-        name="Base Sepolia",
-        family="eip155",
-        livemode=False,
-        enabled=True,
-        rpc_urls=["http://secret:secret@node"],
-        confirmations=2,
-        block_seconds=2,
-        poll_milliseconds=100,
-        start_block=None,
-        native_asset=f"{NAME}/slip44:60",
-        bloom="exact",
-        created=START,
+    return a_network(
+        NAME, rpc_urls=["http://secret:secret@node"], confirmations=2, bloom="exact", created=START
     )
 
 

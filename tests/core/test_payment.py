@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.networks import a_token
 
 from sakk.core.account import PaymentPolicy
 from sakk.core.money import UNITS_MAX, Rate
@@ -51,20 +52,8 @@ def written_down(*currencies: Currency) -> Market:
 
 
 def token(decimals: int = 6, contract: str | None = "0x" + "aa" * 20) -> Asset:
-    return Asset(
-        asset=USDC,
-        network=NETWORK,
-        contract=contract,
-        currency="usdc",
-        symbol="USDC",
-        decimals=decimals,
-        quirks=[],
-        payin_enabled=True,
-        payout_enabled=True,
-        sweep_minimum=1,
-        eip712_name=None,
-        eip712_version=None,
-        created=START,
+    return a_token(
+        USDC, network=NETWORK, contract=contract, decimals=decimals, sweep_minimum=1, created=START
     )
 
 

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.networks import a_network, a_token
 
 from sakk.core import chart
 from sakk.core.beneficiary import Destination, Wanted
 from sakk.core.chart import TransferCode
 from sakk.core.errors import AmountTooSmall, InvalidRequest, ParameterInvalid, Unavailable
 from sakk.core.fee import FeeKind, FeeRule, FeeVersion, Pricing
-from sakk.core.network import Asset, Currency, Network
+from sakk.core.network import Currency
 from sakk.core.payout import (
     POLICY_BLOCKED,
     SCHEDULE_MAX,
@@ -302,37 +303,8 @@ def test_what_a_policy_and_its_approvers_see() -> None:
 
 def terms(**changes: Any) -> Terms:
     """One network with USDC at 6 decimals, and a coarse token of 2 for ``usdt``."""
-    network = Network(
-        network="eip155:84532",
-        name="Base Sepolia",
-        family="eip155",
-        livemode=False,
-        enabled=True,
-        rpc_urls=[],
-        confirmations=2,
-        block_seconds=2,
-        poll_milliseconds=100,
-        start_block=None,
-        native_asset="eip155:84532/slip44:60",
-        bloom="none",
-        created=MOMENT,
-    )
-    usdc = Asset(
-        asset=ASSET,
-        network=network.network,
-        contract=ASSET.partition("erc20:")[2],
-        currency="usdc",
-        symbol="USDC",
-        decimals=6,
-        quirks=[],
-        payin_enabled=True,
-        payout_enabled=True,
-        sweep_minimum=1,
-        eip712_name=None,
-        eip712_version=None,
-        created=MOMENT,
-        payout_minimum=1_000,
-    )
+    network = a_network("eip155:84532", confirmations=2, created=MOMENT)
+    usdc = a_token(ASSET, sweep_minimum=1, created=MOMENT, payout_minimum=1_000)
     coarse = replace(usdc, asset="eip155:84532/erc20:0xc0", contract="0xc0", currency="usdt")
     coarse = replace(coarse, symbol="USDT", decimals=2, payout_minimum=0)
     found = Terms(

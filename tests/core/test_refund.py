@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.networks import a_token
 
 from sakk.core import chart, ids, money
 from sakk.core.errors import ParameterInvalid, UnexpectedState
@@ -71,19 +72,12 @@ def refund(**changes: Any) -> Refund:
 
 
 def asset(decimals: int = 6, name: str = USDC) -> Asset:
-    return Asset(
-        asset=name,
+    return a_token(
+        name,
         network=NETWORK,
         contract="0x" + "aa" * 20,
-        currency="usdc",
-        symbol="USDC",
         decimals=decimals,
-        quirks=[],
-        payin_enabled=True,
-        payout_enabled=True,
         sweep_minimum=1,
-        eip712_name=None,
-        eip712_version=None,
         created=MOMENT,
     )
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from tests.networks import a_token
 
 from sakk.core import chart
 from sakk.core.chart import TransferCode
-from sakk.core.network import Asset, Currency
+from sakk.core.network import Currency
 from sakk.core.person import Actor
 from sakk.core.policy import Action, Decision
 from sakk.core.posting import Posting
@@ -92,20 +93,8 @@ def test_what_is_approved_is_who_gets_how_much() -> None:
 def test_the_policy_judges_no_less_than_leaves(
     asset_decimals: int, currency_decimals: int, units: int, amount: int
 ) -> None:
-    asset = Asset(
-        asset=ASSET,
-        network="eip155:84532",
-        currency="usdc",
-        contract=COLD,
-        symbol="USDC",
-        decimals=asset_decimals,
-        quirks=[],
-        payin_enabled=True,
-        payout_enabled=True,
-        sweep_minimum=0,
-        eip712_name=None,
-        eip712_version=None,
-        created=MOMENT,
+    asset = a_token(
+        ASSET, network="eip155:84532", contract=COLD, decimals=asset_decimals, created=MOMENT
     )
     currency = Currency("usdc", "USDC", "coin", currency_decimals, 1, 1, MOMENT)
     assert amount_of(units, asset, currency) == amount

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from tests.api.world import free_port
 from tests.crash.house import House, await_true, descendants
 from tests.crash.job import Merchant
 from tests.crash.voucher_payer import Payer, await_redeemed, receipt_of
+from tests.serving import Handler, served
 
 SCRIPT = Path(__file__).parent / "voucher_client.mjs"
 PRICE = 1_000
@@ -243,30 +243,18 @@ def upstream() -> Iterator[tuple[str, threading.Event]]:
     """A service that answers at once, but for what never ends; and whether that was asked."""
     held, over = threading.Event(), threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Service(Handler):
         def do_GET(self) -> None:
             if self.path == "/slow":
                 held.set()
                 over.wait(120)
-            self.send_response(200)
-            self.send_header("content-length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
+            self.say(200, b"{}")
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", held
-    finally:
-        over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Service) as url:
+        try:
+            yield url, held
+        finally:
+            over.set()
 
 
 @contextmanager

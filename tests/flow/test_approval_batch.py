@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.flow.policing import ACME, ASSET, NETWORK, OPERATOR_KEY, WHOLE, Desk, Member
+from tests.networks import a_network, a_token
 
 from sakk.client.approval import batch_message
 from sakk.core.approval import content_digest
@@ -17,7 +18,7 @@ from sakk.core.errors import (
     StepUpRequired,
     UnexpectedState,
 )
-from sakk.core.network import Asset, Currency, Network
+from sakk.core.network import Currency
 from sakk.core.payout import Payout, PayoutStatus, approved_content
 from sakk.core.payout_batch import PayoutBatch
 from sakk.core.person import Actor
@@ -49,39 +50,11 @@ def listed(desk: Desk) -> None:
         put_currency(connection, Currency("usdc", "USD Coin", "coin", 6, 1, 1, desk.now))
         put_network(
             connection,
-            Network(
-                network=NETWORK,
-                name="Base Sepolia",
-                family="eip155",
-                livemode=False,
-                enabled=True,
-                rpc_urls=[],
-                confirmations=1,
-                block_seconds=2,
-                poll_milliseconds=1,
-                start_block=None,
-                native_asset=native,
-                bloom="none",
-                created=desk.now,
-            ),
+            a_network(NETWORK, poll_milliseconds=1, native_asset=native, created=desk.now),
         )
         put_asset(
             connection,
-            Asset(
-                asset=ASSET,
-                network=NETWORK,
-                contract=ASSET.rpartition(":")[2],
-                currency="usdc",
-                symbol="USDC",
-                decimals=6,
-                quirks=[],
-                payin_enabled=True,
-                payout_enabled=True,
-                sweep_minimum=1,
-                eip712_name=None,
-                eip712_version=None,
-                created=desk.now,
-            ),
+            a_token(ASSET, sweep_minimum=1, created=desk.now),
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.flow.policing import ACME, ASSET, BEGIN, OPERATOR_KEY, WHOLE, Desk, Member
+from tests.networks import a_token
 
 from sakk.core.errors import (
     ApprovalStale,
@@ -225,19 +226,12 @@ def test_the_past_is_compared_beside_the_sums_of_its_time(desk: Desk) -> None:
 
 
 def token(currency: str, decimals: int, contract: str) -> Asset:
-    return Asset(
-        asset=f"eip155:84532/erc20:{contract}",
-        network="eip155:84532",
-        contract=contract,
+    return a_token(
+        f"eip155:84532/erc20:{contract}",
         currency=currency,
         symbol=currency.upper(),
         decimals=decimals,
-        quirks=[],
-        payin_enabled=True,
-        payout_enabled=True,
         sweep_minimum=1,
-        eip712_name=None,
-        eip712_version=None,
         created=BEGIN,
     )
 

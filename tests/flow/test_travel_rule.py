@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from tests.flow.policing import ACME, BEGIN, NETWORK, VAULT, Desk
+from tests.networks import a_network
 
 from sakk.core import event as event_types
 from sakk.core.errors import Misconfigured, ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.ivms101 import write
-from sakk.core.network import Network
 from sakk.core.payout import Payout, PayoutPurpose
 from sakk.core.policy import Action, Rule
 from sakk.core.regime import preset
@@ -319,21 +319,7 @@ def test_the_address_book_tells(desk: Desk) -> None:
 def network_of(connection: Any) -> None:
     network.put_network(
         connection,
-        Network(
-            network=NETWORK,
-            name="Base Sepolia",
-            family="eip155",
-            livemode=False,
-            enabled=True,
-            rpc_urls=[],
-            confirmations=1,
-            block_seconds=1,
-            poll_milliseconds=100,
-            start_block=None,
-            native_asset="eip155:84532/slip44:60",
-            bloom="auto",
-            created=BEGIN,
-        ),
+        a_network(NETWORK, block_seconds=1, bloom="auto", created=BEGIN),
     )
 
 

@@ -9,16 +9,16 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.serving import Handler, served
 
 SYMBOL = "USDTZUSD"
 KEY = "the-key"
@@ -224,7 +224,7 @@ def fake_exchange(asks: Levels, bids: Levels) -> Iterator[FakeExchange]:
     """Both wires at one address of this machine."""
     fake = FakeExchange(asks, bids)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answers(Handler):
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
@@ -232,41 +232,25 @@ def fake_exchange(asks: Levels, bids: Levels) -> Iterator[FakeExchange]:
             parts = urlsplit(self.path)
             fake.asked.append(parts.path)
             if fake.is_too_much:
-                return self.say(429, {}, {"Retry-After": "30"})
+                return self.tell(429, {}, {"Retry-After": "30"})
             if fake.answers_garbage:
-                return self.say(502, None)
+                return self.tell(502, None)
             raw = body or parts.query
             query = {name: each[0] for name, each in parse_qs(raw).items()}
             try:
                 if parts.path.startswith("/0/"):
-                    return self.say(200, _kraken(fake, parts.path, query, self.headers, body))
-                return self.say(*_binance(fake, parts.path, query, self.headers, raw))
+                    return self.tell(200, _kraken(fake, parts.path, query, self.headers, body))
+                return self.tell(*_binance(fake, parts.path, query, self.headers, raw))
             except _Lost:
                 self.close_connection = True
                 self.connection.shutdown(2)
 
         do_GET = do_POST = answer
 
-        def say(self, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
-            content = b"<html>" if document is None else json.dumps(document).encode()
-            self.send_response(status)
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+        def tell(self, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
+            self.say(
+                status, b"<html>" if document is None else json.dumps(document).encode(), headers
+            )
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    fake.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with served(Answers) as fake.url:
         yield fake
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -2,27 +2,20 @@
 
 import pytest
 from tests.flow.policing import Desk
+from tests.networks import a_network
 
-from sakk.core.network import Network
 from sakk.ledger import machine
 from sakk.runtime.doctor import examine_machine, examine_policy
 from sakk.store.database import Database
 from sakk.store.identity import now
 from sakk.store.network import put_network
 
-LIVE = Network(
-    network="eip155:8453",
+LIVE = a_network(
+    "eip155:8453",
     name="Base",
-    family="eip155",
     livemode=True,
-    enabled=True,
     rpc_urls=["http://127.0.0.1:1"],
     confirmations=2,
-    block_seconds=2,
-    poll_milliseconds=100,
-    start_block=None,
-    native_asset="eip155:8453/slip44:60",
-    bloom="none",
     created=now(),
 )
 

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sakk.core.caip import erc20_asset, native_asset
+from tests.networks import a_network, a_token
+
+from sakk.core.caip import erc20_asset
 from sakk.core.exposure import BatchKind
 from sakk.core.exposure_batch import Transfer, encode_transfers
 from sakk.core.label import EVM
-from sakk.core.network import Asset, Network
 from sakk.store import exposure as store
 from sakk.store import label as label_store
 from sakk.store.database import Database
@@ -52,18 +53,12 @@ class Token:
         with self.database.begin() as connection:
             put_network(
                 connection,
-                Network(
-                    network=NETWORK,
+                a_network(
+                    NETWORK,
                     name="test",
-                    family="eip155",
-                    livemode=False,
-                    enabled=True,
                     rpc_urls=["http://127.0.0.1:1"],
-                    confirmations=1,
                     block_seconds=1,
-                    poll_milliseconds=100,
                     start_block=0,
-                    native_asset=native_asset(NETWORK),
                     bloom="exact",
                     created=NOW,
                     exposure=True,
@@ -71,21 +66,7 @@ class Token:
             )
             put_asset(
                 connection,
-                Asset(
-                    asset=ASSET,
-                    network=NETWORK,
-                    contract=CONTRACT,
-                    currency="usdc",
-                    symbol="USDC",
-                    decimals=self.decimals,
-                    quirks=[],
-                    payin_enabled=True,
-                    payout_enabled=True,
-                    sweep_minimum=0,
-                    eip712_name=None,
-                    eip712_version=None,
-                    created=NOW,
-                ),
+                a_token(ASSET, contract=CONTRACT, decimals=self.decimals, created=NOW),
             )
 
     def append(self, *transfers: Transfer, kind: BatchKind = BatchKind.followed) -> int:

@@ -2,10 +2,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.networks import a_token
 
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.label import Label, LabelList
-from sakk.core.network import Asset
 from sakk.screening.importers import ImportReport, Skipped, import_list, lists, retire_list
 from sakk.screening.override import OVERRIDES
 from sakk.store import label as store
@@ -156,21 +156,7 @@ def test_contracts_of_listed_assets_never_become_labels(
     with database.begin() as connection:
         put_asset(
             connection,
-            Asset(
-                asset=f"eip155:84532/erc20:{contract}",
-                network="eip155:84532",
-                contract=contract,
-                currency="usdc",
-                symbol="USDC",
-                decimals=6,
-                quirks=[],
-                payin_enabled=True,
-                payout_enabled=True,
-                sweep_minimum=0,
-                eip712_name=None,
-                eip712_version=None,
-                created=NOW,
-            ),
+            a_token(f"eip155:84532/erc20:{contract}", created=NOW),
         )
     path = list_file(f"address,category\n0x{contract[2:].upper()},scam\n{SUSPECT},scam\n")
     assert import_list(database, path, now=NOW).skipped == {"token": 1}
