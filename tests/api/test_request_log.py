@@ -38,6 +38,7 @@ def test_answers_are_logged_with_their_errors_and_without_what_was_sent(api: Api
         ("POST", "/v1/payment_intents", 400),
     ]
     assert [row.error_code for row in rows] == [None, refused.json()["error"]["code"]]
+    assert [row.param for row in rows] == [None, "currency"]
     assert {row.account_id for row in rows} == {api.world.alice.account}
     assert rows[0].key.startswith("key_")
     with api.database.begin() as connection:

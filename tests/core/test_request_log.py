@@ -2,7 +2,14 @@
 
 import pytest
 
-from sakk.core.request_log import PATH_LENGTH_MAX, ROWS_MAX, excess, shown_path
+from sakk.core.request_log import (
+    PARAM_LENGTH_MAX,
+    PATH_LENGTH_MAX,
+    ROWS_MAX,
+    excess,
+    shown_param,
+    shown_path,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +23,23 @@ from sakk.core.request_log import PATH_LENGTH_MAX, ROWS_MAX, excess, shown_path
 )
 def test_a_path_is_kept_as_one_printable_line(path: str, shown: str) -> None:
     assert shown_path(path) == shown
+
+
+@pytest.mark.parametrize(
+    ("code", "param", "shown"),
+    [
+        ("parameter_invalid", "line_items[0][price_data]", "line_items[0][price_data]"),
+        ("parameter_invalid", "metadata[ann@example.com]", "metadata"),
+        ("parameter_unknown", "ann@example.com", None),
+        ("parameter_invalid", "a\x1b[2J", None),
+        ("parameter_invalid", "x" * 500, "x" * PARAM_LENGTH_MAX),
+        (None, None, None),
+    ],
+)
+def test_a_field_is_kept_by_its_name_alone(
+    code: str | None, param: object, shown: str | None
+) -> None:
+    assert shown_param(code, param) == shown
 
 
 def test_only_what_is_too_much_goes() -> None:

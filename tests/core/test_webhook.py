@@ -222,7 +222,7 @@ def test_what_is_sent_once_is_not_tried_again() -> None:
         jitter_permille=0,
         once=True,
     )
-    assert verdict == webhook.Verdict(webhook.DeliveryStatus.abandoned, None)
+    assert verdict == webhook.Verdict(webhook.DeliveryStatus.failed, None)
 
 
 def test_retry_after_lengthens_and_never_shortens() -> None:

@@ -382,7 +382,7 @@ def test_a_test_is_signed_tried_once_and_says_nothing_of_health(
     with running(database, clock):
         receiver.wait("/hooks", 2)
     (row,) = deliveries(database, endpoint)
-    assert (row.status, row.next_attempt_at, row.attempt_count) == ("abandoned", None, 2)
+    assert (row.status, row.next_attempt_at, row.attempt_count) == ("failed", None, 2)
     after = endpoint_now(database, endpoint)
     assert (after.status, after.failing_since) == ("enabled", None)
 

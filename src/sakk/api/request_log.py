@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import Counter
 
 from sakk.api.context import Caller
-from sakk.core.request_log import LoggedRequest, shown_path
+from sakk.core.request_log import LoggedRequest, shown_param, shown_path
 from sakk.store import request_log as store
 from sakk.store.database import Database
 
@@ -97,6 +97,7 @@ class RequestLog:
 
 
 def _row(noted: Noted) -> LoggedRequest:
+    code, param = _error(noted.body) if noted.status >= 400 else (None, None)
     return LoggedRequest(
         id=noted.id,
         account_id=noted.caller.account_id,
@@ -105,16 +106,18 @@ def _row(noted: Noted) -> LoggedRequest:
         method=noted.method,
         path=shown_path(noted.path),
         status=noted.status,
-        error_code=_error_code(noted.body) if noted.status >= 400 else None,
+        error_code=code,
+        param=shown_param(code, param),
         milliseconds=round(noted.seconds * 1000),
         created=noted.at,
     )
 
 
-def _error_code(body: bytes) -> str | None:
-    """The code in an error's body; None where it is no error of ours, whatever it is."""
+def _error(body: bytes) -> tuple[str | None, object]:
+    """The code and the field in an error's body; None where it is no error of ours."""
     try:
-        code = msgspec.json.decode(body)["error"]["code"]
+        error = msgspec.json.decode(body)["error"]
+        code = error["code"]
     except (ValueError, LookupError, TypeError):
-        return None
-    return code if isinstance(code, str) else None
+        return None, None
+    return (code, error.get("param")) if isinstance(code, str) else (None, None)

@@ -17,6 +17,7 @@ from sakk.pages.language import mark
 from sakk.pages.moment import zone_of
 from sakk.store import balance as store
 from sakk.store import chart_account, network
+from sakk.store import refund as refunds
 from sakk.store.ledger import balance_at
 from sakk.store.page import PageRequest, Window
 
@@ -81,6 +82,7 @@ def statement(visit: Visit, query: StatementQuery) -> Page | Download:
             source=query.q,
         )
         currencies = network.list_currencies(connection)
+        given_back = refunds.carried_by(connection, [line.source for line in lines if line.source])
     if query.is_file:
         return _file(lines)
     is_back = query.before is not None
@@ -95,6 +97,7 @@ def statement(visit: Visit, query: StatementQuery) -> Page | Download:
             "list": listing(visit, query, window, lines),
             "kinds": KINDS,
             "kind_of": _kind,
+            "given_back": given_back,
             "choices": {
                 "currency": [(each.currency, each.currency.upper()) for each in currencies]
             },

@@ -362,11 +362,16 @@ def _detail(visit: Visit, payment: str, rejected: Rejected | None) -> Page:
             if each.enabled
         ]
     left = intent.amount_received - intent.amount_refunded
+    surplus = min(left, intent.amount_received - intent.amount)
     return Page(
         "console/payment.html",
         values
         | {
             "left": money.format_decimal(max(0, left), intent.decimals),
+            # Of what came too much and was not given back yet, the form begins with that.
+            "surplus": money.format_decimal(surplus, intent.decimals)
+            if surplus > 0 and not intent.amount_refunded
+            else None,
             "may_refund": left > 0 and visit.may("refunds", "write"),
             "may_cancel": intent.status == PaymentStatus.requires_action
             and not payins

@@ -52,7 +52,7 @@ class EndpointStatus(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """``failed``: the receiver refused for good; ``abandoned``: every try was used up."""
+    """``failed``: refused for good, or sent once; ``abandoned``: every try was used up."""
 
     pending = "pending"
     succeeded = "succeeded"
@@ -256,7 +256,9 @@ def judge(
         return Verdict(DeliveryStatus.succeeded, None)
     if response_status == _STATUS_GONE:
         return Verdict(DeliveryStatus.failed, None, gone=True)
-    if once or retry_step >= len(RETRY_DELAYS):
+    if once:
+        return Verdict(DeliveryStatus.failed, None)
+    if retry_step >= len(RETRY_DELAYS):
         return Verdict(DeliveryStatus.abandoned, None)
     delay = RETRY_DELAYS[retry_step]
     delay += delay * jitter_permille // 1000

@@ -142,6 +142,12 @@ def list_live(
     return fetch_all(connection, statement, Refund)
 
 
+def carried_by(connection: Connection, sources: Sequence[str]) -> dict[str, str]:
+    """Which refund each of some payouts carries out, where it carries one."""
+    statement = select(refunds.c.payout, refunds.c.id).where(refunds.c.payout.in_(sources))
+    return {row.payout: row.id for row in connection.execute(statement)}
+
+
 def find_by_payout(connection: Connection, payout: str) -> Refund | None:
     """The refund that a payout carries out."""
     return fetch_one(connection, select(refunds).where(refunds.c.payout == payout), Refund)

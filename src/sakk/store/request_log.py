@@ -32,6 +32,7 @@ requests = Table(
     Column("path", Text, nullable=False),
     Column("status", SmallInteger, nullable=False),
     Column("error_code", Text),
+    Column("param", Text),
     Column("milliseconds", Integer, nullable=False),
     Column("created", Timestamp, nullable=False),
     Index("ix_request_log_account", "account_id", "livemode", "id"),
