@@ -9,7 +9,7 @@ import itertools
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from tests.flow.money import (
 from tests.flow.test_recovery import claim, now_of, offer, unlisted
 from tests.flow.test_rotation import announce
 from tests.flow.test_treasury import name_vault
-from tests.flow.wiring import WHOLE_TOKEN, watchers
+from tests.flow.wiring import WHOLE_TOKEN, Calls, watchers
 
 from sakk.core import ids
 from sakk.core.payout import Payout
@@ -105,7 +105,8 @@ def go_back(cluster_url: str) -> Iterator[Back]:
             # Whoever followed the chains when the backup was made is gone.
             world.clock.advance(timedelta(seconds=2 * LEASE_SECONDS_DEFAULT))
             stages = {stage.name: stage for stage in [*watchers(parts), *pipeline(parts)]}
-            return dataclasses.replace(world, parts=parts, stages=stages)
+            calls = stack.enter_context(closing(Calls(database)))
+            return dataclasses.replace(world, parts=parts, calls=calls, stages=stages)
 
         yield go_back
 

@@ -45,6 +45,8 @@ CONFIRMATIONS = 2
 ROUNDS_MAX = 400
 # Nobody wakes them: they look at a chain, and at what has gathered.
 LOOKING = ("watch.", "sweep.collect")
+# Nor it, by blocks, for which it waits: they are time that passes.
+AT_BLOCKS = frozenset({"outflow.post"})
 IS_SOAK = "SAKK_SOAK" in os.environ
 SIGNER_READY_SECONDS_MAX = 60.0
 WHOLE_TOKEN = 10**6
@@ -158,6 +160,8 @@ def _run_until_rest(stages: Sequence[Stage], calls: Calls) -> int:
                 moved = stage.run()
                 if moved:
                     total += moved
+                    if stage.name.startswith("watch."):
+                        calls.call(AT_BLOCKS)
                     woken |= {lanes[name] for name in calls.take(lanes)} | {lane}
         if total == before:
             if total == 0 and not have_all_looked:
