@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 from sqlalchemy import update
@@ -161,7 +162,14 @@ def test_their_screens_are_there_in_every_language(office: Office, language: str
         assert (page.status, "<script>alert" in page.text) == (200, False), page.text[:500]
 
 
-def test_sources_pegs_terms_and_venues_are_set_up_by_the_operators_people(office: Office) -> None:
+def said(page: str) -> str:
+    """The digest that a page asks a second person to confirm."""
+    found = re.search(r'name="digest" value="([0-9a-f]{64})"', page)
+    assert found is not None, page
+    return found[1]
+
+
+def test_sources_are_set_up_by_two_of_the_operators_people(office: Office) -> None:
     two_coins(office)
     finance = office.browser(office.person("finance"))
     finance.get("/console/rates")
@@ -182,18 +190,46 @@ def test_sources_pegs_terms_and_venues_are_set_up_by_the_operators_people(office
     assert made.status == 303, made.text
     page = finance.get(made.location)
     assert "usdt-usdc=/bid,/ask,/time" in page.text
-    assert finance.post(f"{made.location}/disable").status == 303
+
+    def stands() -> tuple[bool, str, int]:
+        with office.parts.database.read() as connection:
+            found = rates.find_source(connection, "desk")
+        assert found is not None
+        return found.enabled, found.location, found.every_seconds
+
+    # Nobody prices anything alone: another person confirms just what was shown.
+    other = office.browser(office.person("finance"))
+    shown = said(other.get(made.location).text)
+    assert 'name="digest"' not in page.text
+    assert finance.post(f"{made.location}/confirm", {"digest": shown}).status == 403
+    other.get(made.location)
+    assert other.post(f"{made.location}/confirm", {"digest": "0" * 64}).status == 400
+    assert stands()[0] is False
+    other.get(made.location)
+    assert other.post(f"{made.location}/confirm", {"digest": shown}).status == 303
+    assert stands() == (True, "https://rates.example/all", 15)
     finance.get(made.location)
     changed = {"kind": "json", "location": "https://rates.example/2", "pairs": pairs, "every": "9"}
     assert finance.post(made.location, changed).status == 303
-    with office.parts.database.read() as connection:
-        source = rates.find_source(connection, "desk")
-    assert source is not None
-    assert (source.enabled, source.location, source.every_seconds) == (
-        False,
-        "https://rates.example/2",
-        9,
-    )
+    assert stands() == (True, "https://rates.example/all", 15)
+    shown = said(other.get(made.location).text)
+    assert other.post(f"{made.location}/confirm", {"digest": shown}).status == 303
+    assert stands() == (True, "https://rates.example/2", 9)
+    # What takes a word away is one person's to say; that it counts again is two people's.
+    finance.get(made.location)
+    assert finance.post(f"{made.location}/disable").status == 303
+    finance.get(made.location)
+    assert finance.post(f"{made.location}/enable").status == 303
+    assert stands()[0] is False
+    other.get(made.location)
+    assert other.post(f"{made.location}/decline").status == 303
+    assert 'id="proposed"' not in finance.get(made.location).text
+
+
+def test_a_coin_is_watched_by_one_person_and_less_by_two(office: Office) -> None:
+    two_coins(office)
+    finance, other = (office.browser(office.person("finance")) for _ in range(2))
+    office.prove()
     finance.get("/console/rates")
     peg = {"currency": "usdt", "peg": "usdt", "bound": "0.5", "recover": "600"}
     assert 'id="peg-fault"' in finance.post("/console/rates/pegs", peg).text
@@ -202,7 +238,22 @@ def test_sources_pegs_terms_and_venues_are_set_up_by_the_operators_people(office
     with office.parts.database.read() as connection:
         [watched] = [each for each in rates.list_pegs(connection) if each.currency == "usdt"]
     assert (watched.peg, watched.bound_ppm, watched.recover_seconds) == ("usdc", 5_000, 600)
+    # A wider bound stops it later.
+    finance.get("/console/rates")
+    wider = {**peg, "peg": "usdc", "bound": "5"}
+    assert finance.post("/console/rates/pegs", wider).status == 303
+    shown = said(other.get("/console/rates").text)
+    with office.parts.database.read() as connection:
+        assert [each.bound_ppm for each in rates.list_pegs(connection)] == [5_000]
+    assert other.post("/console/rates/usdt/confirm", {"digest": shown}).status == 303
+    with office.parts.database.read() as connection:
+        assert [each.bound_ppm for each in rates.list_pegs(connection)] == [50_000]
 
+
+def test_terms_and_venues_are_set_up_by_the_operators_people(office: Office) -> None:
+    two_coins(office)
+    finance = office.browser(office.person("finance"))
+    office.prove()
     terms = "/console/conversion_terms"
     finance.get("/console/look")
     finance.post("/console/look", {"account": office.bob})

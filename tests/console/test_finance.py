@@ -36,6 +36,7 @@ from tests.console.banking import put_lines
 from tests.console.browser import Browser
 from tests.console.converting import earn
 from tests.console.office import VAULT, Office
+from tests.console.test_conversion import said
 from tests.rails.test_bank_files import IN, NS, camt, entry
 
 
@@ -156,6 +157,12 @@ def test_a_coin_is_let_go_when_it_is_back(office: Office) -> None:
     say(SCALE * 9_999 // 10_000)
     ann.get(path)
     assert ann.post(f"{path}/usdt/clear", {}).status == 303
+    with database.read() as connection:
+        assert rates.list_pegs(connection)[0].stopped_at is not None
+    # Another person lets it go.
+    bob = office.browser(office.person("finance"))
+    shown = said(bob.get(path).text)
+    assert bob.post(f"{path}/usdt/confirm", {"digest": shown}).status == 303
     with database.read() as connection:
         assert rates.list_pegs(connection)[0].stopped_at is None
     ann.get(path)

@@ -1,7 +1,7 @@
 """Rates: what currencies are worth and whose word that is, who does not count, what is stopped."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -10,16 +10,20 @@ from sqlalchemy import Connection
 
 from sakk.console.amount import currencies, ppm_of
 from sakk.console.fee import percent
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import rate as rules
+from sakk.core import rate_proposal as proposal_rules
 from sakk.core import rate_source as source_rules
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.rate import Market, Peg, Refusal
 from sakk.core.rate_source import RateSource, SourceKind
 from sakk.flow import rate as flow
+from sakk.flow import rate_proposal as proposals
 from sakk.pages.form import Form
 from sakk.pages.language import mark
+from sakk.store import person as persons
 from sakk.store import rate as store
 
 PATH: Final = f"{ROOT}/rates"
@@ -144,6 +148,7 @@ def _source(visit: Visit, source: str, query: WordsQuery, rejected: Rejected | N
                 before=query.before,
                 limit=WORDS_SHOWN + 1,
             )
+        people = _people(connection, [found])
     values: dict[str, Any] = {
         "row": found,
         "state": found.state if found.enabled else "off",
@@ -160,6 +165,9 @@ def _source(visit: Visit, source: str, query: WordsQuery, rejected: Rejected | N
         "older": words[WORDS_SHOWN - 1].at.isoformat() if len(words) > WORDS_SHOWN else None,
         "is_begin": query.before is None,
         "may_write": visit.may("rates", "write"),
+        "wanted": _wanted(found),
+        "digest": None if found.proposal is None else proposal_rules.digest_of(found),
+        "people": people,
         "kind_choices": _kinds(),
         "given": _written(found) if rejected is None else rejected.values,
         "faults": _faults(rejected),
@@ -180,40 +188,59 @@ def source_again(visit: Visit, rejected: Rejected, source: str) -> Page:
 
 
 def ask(visit: Visit, form: NewSourceForm) -> Redirect:
-    """Ask a source from now on."""
+    """Say that a source is asked; another person confirms it."""
     with visit.database.begin() as connection:
         if store.find_source(connection, form.name) is not None:
             raise ParameterInvalid(
                 "There is a source of this name. Open it to change it.", param="name"
             )
-        _put(connection, visit, form.name, form, None)
-    return Redirect(f"{PATH}/sources/{form.name}", visit.words.gettext("It is asked now."))
+        _propose(connection, visit, form.name, form, None)
+    return _proposed(visit, f"{PATH}/sources/{form.name}")
 
 
 def change(visit: Visit, source: str, form: SourceForm) -> Redirect:
-    """Ask a source otherwise from now on."""
+    """Say that a source is asked otherwise; another person confirms it."""
     with visit.database.begin() as connection:
         found = store.find_source(connection, source)
         if found is None:
             raise ResourceMissing("There is no such source.")
-        _put(connection, visit, source, form, found)
-    return Redirect(f"{PATH}/sources/{source}", visit.words.gettext("It is saved."))
+        _propose(connection, visit, source, form, found)
+    return _proposed(visit, f"{PATH}/sources/{source}")
 
 
 def enable(visit: Visit, source: str) -> Redirect:
-    """Ask a source again."""
-    return _enabled(visit, source, enabled=True)
+    """Say that a source is asked again; another person confirms it."""
+    with visit.database.begin() as connection:
+        proposals.propose_enabled(connection, source, **_who(visit))
+    return _proposed(visit, f"{PATH}/sources/{source}")
 
 
 def disable(visit: Visit, source: str) -> Redirect:
     """Ask a source no more; what it said does not count from now on."""
-    return _enabled(visit, source, enabled=False)
+    with visit.database.begin() as connection:
+        proposals.disable(connection, source, **_who(visit))
+    told = visit.words.gettext("It is not asked any more.")
+    return Redirect(f"{PATH}/sources/{source}", told)
+
+
+def confirm_source(visit: Visit, source: str, form: ConfirmForm) -> Redirect:
+    """Confirm what another person said of a source."""
+    proposals.confirm_source(visit.parts, source, yes_to(visit, form), livemode=visit.livemode)
+    return Redirect(f"{PATH}/sources/{source}", visit.words.gettext("It is asked so now."))
+
+
+def decline_source(visit: Visit, source: str) -> Redirect:
+    """Refuse what was said of a source, or take it back."""
+    with visit.database.begin() as connection:
+        proposals.decline_source(connection, source, actor=visit.actor, livemode=visit.livemode)
+    return Redirect(f"{PATH}/sources/{source}", visit.words.gettext("The proposal is gone."))
 
 
 def watch(visit: Visit, form: PegForm) -> Redirect:
-    """Stop quotes and conversions over a coin while it is off its peg."""
+    """Stop quotes and conversions over a coin while it is off its peg; what stops it later than
+    now another person confirms."""
     with visit.database.begin() as connection:
-        flow.put_peg(
+        wanted = flow.drafted_peg(
             connection,
             currency=form.currency,
             peg=form.peg,
@@ -221,37 +248,55 @@ def watch(visit: Visit, form: PegForm) -> Redirect:
             recover_seconds=form.recover,
             now=visit.now,
         )
+        waits = proposals.propose_peg(
+            connection, wanted, actor=visit.actor, livemode=visit.livemode
+        )
+    if waits:
+        return _proposed(visit, PATH)
     told = visit.words.gettext("It is watched: off its peg it stops by itself.")
     return Redirect(PATH, told)
 
 
 def stop(visit: Visit, currency: str) -> Redirect:
-    """Stop a coin until a person lets it go."""
+    """Stop a coin until people let it go."""
     with visit.database.begin() as connection:
-        flow.stop(connection, currency, now=visit.now)
+        proposals.stop(connection, currency, **_who(visit))
     told = visit.words.gettext("Nothing is quoted or converted over it any more.")
     return Redirect(PATH, told, tone="warn")
 
 
 def clear(visit: Visit, currency: str) -> Redirect:
-    """Let a coin go that was stopped and is back."""
+    """Say that a coin is let go that was stopped and is back; another person confirms it."""
     with visit.database.begin() as connection:
-        flow.clear(connection, currency, now=visit.now)
-    return Redirect(PATH, visit.words.gettext("It is quoted and converted again."))
+        proposals.propose_clear(connection, currency, **_who(visit))
+    return _proposed(visit, PATH)
 
 
-def _enabled(visit: Visit, source: str, *, enabled: bool) -> Redirect:
+def confirm_peg(visit: Visit, currency: str, form: ConfirmForm) -> Redirect:
+    """Confirm what another person said of a coin."""
+    proposals.confirm_peg(visit.parts, currency, yes_to(visit, form), livemode=visit.livemode)
+    return Redirect(PATH, visit.words.gettext("It is so from now on."))
+
+
+def decline_peg(visit: Visit, currency: str) -> Redirect:
+    """Refuse what was said of a coin, or take it back."""
     with visit.database.begin() as connection:
-        flow.set_enabled(connection, source, enabled=enabled, now=visit.now)
-    gettext = visit.words.gettext
-    told = gettext("It is asked now.") if enabled else gettext("It is not asked any more.")
-    return Redirect(f"{PATH}/sources/{source}", told)
+        proposals.decline_peg(connection, currency, actor=visit.actor, livemode=visit.livemode)
+    return Redirect(PATH, visit.words.gettext("The proposal is gone."))
 
 
-def _put(
+def _who(visit: Visit) -> dict[str, Any]:
+    return {"actor": visit.actor, "livemode": visit.livemode, "now": visit.now}
+
+
+def _proposed(visit: Visit, path: str) -> Redirect:
+    return Redirect(path, visit.words.gettext("Proposed: another person confirms it."))
+
+
+def _propose(
     connection: Connection, visit: Visit, name: str, form: SourceForm, before: RateSource | None
 ) -> None:
-    """Write a source down. A browser names no file of the server: whoever runs it does."""
+    """Say how a source is asked. A browser names no file of the server: whoever runs it does."""
     location = form.location or ""
     if before is not None and not before.is_remote:
         location = before.location
@@ -272,7 +317,7 @@ def _put(
                 param="pairs",
                 line=line.strip()[:80],
             ) from None
-    flow.put_source(
+    wanted = flow.drafted_source(
         connection,
         name=name,
         kind=form.kind,
@@ -283,6 +328,7 @@ def _put(
         enabled=before is None or before.enabled,
         now=visit.now,
     )
+    proposals.propose_source(connection, wanted, **_who(visit))
 
 
 def _listed(visit: Visit, rejected: Rejected | None) -> Page:
@@ -290,9 +336,16 @@ def _listed(visit: Visit, rejected: Rejected | None) -> Page:
         market = flow.read_market(connection, now=visit.now)
         sources = store.list_sources(connection)
         known = currencies(connection)
+        people = _people(connection, market.pegs)
     values = {
         "lines": _lines(market),
         "pegs": [_watched(market, each) for each in market.pegs],
+        "people": people,
+        "digests": {
+            each.currency: proposal_rules.digest_of(each)
+            for each in market.pegs
+            if each.proposal is not None
+        },
         "sources": sources,
         "states": STATES,
         "refusals": REFUSALS,
@@ -308,6 +361,19 @@ def _listed(visit: Visit, rejected: Rejected | None) -> Page:
         "message": None if rejected is None else rejected.message,
     }
     return Page("console/rates.html", values)
+
+
+def _people(connection: Connection, rows: Sequence[RateSource | Peg]) -> dict[str, str]:
+    said = [each.proposal["by"] for each in rows if each.proposal is not None]
+    return persons.names(connection, said)
+
+
+def _wanted(source: RateSource) -> dict[str, Any] | None:
+    """What somebody wants of a source, as its form has it; None where it is only to be asked."""
+    said = source.proposal
+    if said is None or said["wanted"] is None:
+        return None
+    return _written(replace(source, **said["wanted"])) | {"location": said["wanted"]["location"]}
 
 
 def _kinds() -> list[tuple[str, str]]:
@@ -405,9 +471,13 @@ SCREENS: tuple[Screen, ...] = (
     Screen("GET", f"{PATH}/sources/{{source}}", source, "rates", operator_only=True),
     _act("stop", stop),
     _act("clear", clear),
+    _act("confirm", confirm_peg),
+    _act("decline", decline_peg),
     _set("/sources", ask, list_again),
     _set("/pegs", watch, list_again),
     _set("/sources/{source}", change, source_again),
     _set("/sources/{source}/enable", enable, source_again),
     _set("/sources/{source}/disable", disable, source_again),
+    _set("/sources/{source}/confirm", confirm_source, source_again),
+    _set("/sources/{source}/decline", decline_source, source_again),
 )

@@ -271,6 +271,8 @@ class Peg:
     recovered_since: datetime | None
     manual: bool
     updated: datetime
+    # What somebody wants of it, until another person confirms that: `sakk.core.rate_proposal`.
+    proposal: dict[str, Any] | None = None
 
 
 def is_off(peg: Peg, price: Price) -> bool:

@@ -100,6 +100,8 @@ class RateSource:
     retry_at: datetime | None = None
     lease_token: str | None = None
     lease_until: datetime | None = None
+    # What somebody wants of it, until another person confirms that: `sakk.core.rate_proposal`.
+    proposal: dict[str, Any] | None = None
 
     @property
     def is_remote(self) -> bool:

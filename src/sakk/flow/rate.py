@@ -80,6 +80,35 @@ def put_source(
     now: datetime,
 ) -> RateSource:
     """Write a source down, or change it; it is asked at once. ParameterInvalid."""
+    source = drafted_source(
+        connection,
+        name=name,
+        kind=kind,
+        location=location,
+        pairs=pairs,
+        every_seconds=every_seconds,
+        age_seconds=age_seconds,
+        enabled=enabled,
+        now=now,
+    )
+    store.put_source(connection, source)
+    wake(connection, STAGE)
+    return source
+
+
+def drafted_source(
+    connection: Connection,
+    *,
+    name: str,
+    kind: source_rules.SourceKind,
+    location: str,
+    pairs: list[dict[str, str]],
+    every_seconds: int | None,
+    age_seconds: int | None,
+    enabled: bool,
+    now: datetime,
+) -> RateSource:
+    """A source as it would be, not written yet. ParameterInvalid."""
     every, age = source_rules.DEFAULTS[kind]
     source = RateSource(
         id=name,
@@ -96,9 +125,7 @@ def put_source(
         created=now,
     )
     decimals = {each.currency: each.decimals for each in network.list_currencies(connection)}
-    store.put_source(connection, source_rules.check(source, decimals))
-    wake(connection, STAGE)
-    return source
+    return source_rules.check(source, decimals)
 
 
 def set_enabled(connection: Connection, name: str, *, enabled: bool, now: datetime) -> RateSource:
@@ -122,6 +149,29 @@ def put_peg(
     now: datetime,
 ) -> Peg:
     """Watch a coin against what it should be worth one of; a stop that stands, stands."""
+    made = drafted_peg(
+        connection,
+        currency=currency,
+        peg=peg,
+        bound_ppm=bound_ppm,
+        recover_seconds=recover_seconds,
+        now=now,
+    )
+    store.put_peg(connection, made)
+    wake(connection, STAGE)
+    return made
+
+
+def drafted_peg(
+    connection: Connection,
+    *,
+    currency: str,
+    peg: str,
+    bound_ppm: int,
+    recover_seconds: int,
+    now: datetime,
+) -> Peg:
+    """A peg as it would be, not written yet; all of them are locked. ParameterInvalid."""
     known = {each.currency for each in network.list_currencies(connection)}
     for param, name in (("currency", currency), ("peg", peg)):
         if name not in known:
@@ -148,18 +198,16 @@ def put_peg(
             least=0,
             most=source_rules.AGE_SECONDS_MAX,
         )
-    before = _peg(connection, currency)
+    before = find_peg(connection, currency)
     made = Peg(currency, peg, bound_ppm, recover_seconds, None, None, False, now)
     if before is not None:
         made = replace(made, stopped_at=before.stopped_at, manual=before.manual)
-    store.put_peg(connection, made)
-    wake(connection, STAGE)
     return made
 
 
 def stop(connection: Connection, currency: str, *, now: datetime) -> Peg:
     """Stop a coin until a person lets it go. ResourceMissing for one without a peg."""
-    found = _required(connection, currency)
+    found = required_peg(connection, currency)
     stopped = replace(found, stopped_at=found.stopped_at or now, recovered_since=None, manual=True)
     _put(connection, found, stopped, now=now)
     return stopped
@@ -167,7 +215,15 @@ def stop(connection: Connection, currency: str, *, now: datetime) -> Peg:
 
 def clear(connection: Connection, currency: str, *, now: datetime) -> Peg:
     """Let a coin go; UnexpectedState while it is off its peg still, since it would stop at once."""
-    found = _required(connection, currency)
+    found = clearable(connection, currency, now=now)
+    cleared = replace(found, stopped_at=None, recovered_since=None, manual=False, proposal=None)
+    _put(connection, found, cleared, now=now)
+    return cleared
+
+
+def clearable(connection: Connection, currency: str, *, now: datetime) -> Peg:
+    """A coin that may be let go, locked; UnexpectedState, ResourceMissing."""
+    found = required_peg(connection, currency)
     price = peg_price(read_market(connection, now=now), found)
     if price is not None and rules.is_off(found, price):
         raise UnexpectedState(
@@ -178,9 +234,7 @@ def clear(connection: Connection, currency: str, *, now: datetime) -> Peg:
             peg=found.peg,
             bound_ppm=found.bound_ppm,
         )
-    cleared = replace(found, stopped_at=None, recovered_since=None, manual=False)
-    _put(connection, found, cleared, now=now)
-    return cleared
+    return found
 
 
 def rate_stage(parts: Parts, fetch: Fetch) -> Stage:
@@ -338,13 +392,15 @@ def peg_price(market: Market, peg: Peg) -> Price | None:
     return None if found is None or rules.CONFIGURED in found.sources else found.price
 
 
-def _peg(connection: Connection, currency: str) -> Peg | None:
+def find_peg(connection: Connection, currency: str) -> Peg | None:
+    """A coin's peg, locked with all others."""
     pegs = store.list_pegs(connection, lock=True)
     return next((each for each in pegs if each.currency == currency), None)
 
 
-def _required(connection: Connection, currency: str) -> Peg:
-    found = _peg(connection, currency)
+def required_peg(connection: Connection, currency: str) -> Peg:
+    """A coin's peg, locked; ResourceMissing."""
+    found = find_peg(connection, currency)
     if found is None:
         raise ResourceMissing(
             "{currency} has no peg: `sakk rates peg` writes one.",

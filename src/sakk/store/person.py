@@ -127,6 +127,14 @@ def _count(connection: Connection, roles: Sequence[Role], *, livemode: bool) -> 
     return int(found)
 
 
+def any_live(connection: Connection) -> bool:
+    """Is there somebody active who works on real money?"""
+    statement = select(persons.c.id).where(
+        persons.c.livemode, persons.c.state == PersonState.active.value
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
 def lock_all(connection: Connection) -> None:
     """Until this transaction ends nobody else adds or suspends persons."""
     run(connection, "SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": PERSONS_LOCK})

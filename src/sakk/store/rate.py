@@ -40,6 +40,7 @@ rate_sources = Table(
     Column("next_at", Timestamp, nullable=False),
     Column("created", Timestamp, nullable=False),
     *lease_columns(),
+    Column("proposal", Document),
     Index("ix_rate_sources_next_at", "next_at", postgresql_where=text("enabled")),
 )
 
@@ -66,6 +67,7 @@ rate_pegs = Table(
     Column("recovered_since", Timestamp),
     Column("manual", Boolean, nullable=False),
     Column("updated", Timestamp, nullable=False),
+    Column("proposal", Document),
 )
 
 
@@ -74,7 +76,7 @@ def put_source(connection: Connection, source: RateSource) -> None:
     statement = upsert(rate_sources).values(row_of(source))
     changed = (
         *("kind", "location", "pairs", "every_seconds", "age_seconds", "enabled"),
-        *("state", "error", "next_at", "retry_at", "failures"),
+        *("state", "error", "next_at", "retry_at", "failures", "proposal"),
     )
     connection.execute(
         statement.on_conflict_do_update(
@@ -83,8 +85,15 @@ def put_source(connection: Connection, source: RateSource) -> None:
     )
 
 
-def find_source(connection: Connection, name: str) -> RateSource | None:
-    return fetch_one(connection, select(rate_sources).where(rate_sources.c.id == name), RateSource)
+def find_source(connection: Connection, name: str, *, lock: bool = False) -> RateSource | None:
+    statement = select(rate_sources).where(rate_sources.c.id == name)
+    return fetch_one(connection, statement.with_for_update() if lock else statement, RateSource)
+
+
+def propose_of_source(connection: Connection, name: str, proposal: dict[str, Any] | None) -> None:
+    """What somebody wants of a locked source."""
+    wanted = update(rate_sources).where(rate_sources.c.id == name)
+    connection.execute(wanted.values(proposal=proposal))
 
 
 def list_sources(connection: Connection, *, enabled: bool = False) -> list[RateSource]:
