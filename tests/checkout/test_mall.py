@@ -148,7 +148,7 @@ def test_a_cart_becomes_a_checkout(counter: Counter) -> None:
     _, other = make_shop(counter, handle="full-house")
     field = f"q_{other.id}"
     with counter.database.begin() as connection:
-        store.set_stock(connection, other.id, None)
+        store.set_stock(connection, other.id, 12)
     said = [counter.ask("POST", "/mall/full-house", {field: "1"}) for _ in range(UNPAID_MAX + 1)]
     assert [each.status for each in said] == [303] * UNPAID_MAX + [400]
     assert "begun here and not paid" in said[-1].text

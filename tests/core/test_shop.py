@@ -10,6 +10,9 @@ from sakk.core.checkout_session import LINES_MAX, Line
 from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.shop import (
     QUANTITY_MAX,
+    SCARCE_BELOW,
+    UNPAID_MAX,
+    UNPAID_OF_PLENTY_MAX,
     Product,
     Purchase,
     Review,
@@ -25,6 +28,7 @@ from sakk.core.shop import (
     public_purchase,
     read_cart,
     read_handle,
+    unpaid_max,
 )
 
 NOW = datetime(2026, 2, 3, tzinfo=UTC)
@@ -155,3 +159,9 @@ def test_what_is_shown() -> None:
     )
     assert public_purchase(purchase, url="/checkout/x")["url"] == "/checkout/x"
     assert public_purchase(purchase)["amount_decimal"] == "12.50"
+
+
+def test_few_unpaid_purchases_hold_the_last_pieces() -> None:
+    plenty = replace(TEA, stock=SCARCE_BELOW + 2)
+    assert unpaid_max([(plenty, 2), (replace(TEA, stock=None), 9)]) == UNPAID_OF_PLENTY_MAX
+    assert unpaid_max([(plenty, 2), (plenty, 3)]) == UNPAID_MAX

@@ -10,6 +10,7 @@ import pytest
 from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import credit
 
+from sakk.core import shop as rules
 from sakk.core.claim import token_hash
 from sakk.core.errors import (
     ApprovalStale,
@@ -115,7 +116,11 @@ def shelved(world: World, shop: Shop, price: int = 500, stock: int | None = 3) -
 
 
 def begin(
-    world: World, shop: Shop, wanted: Sequence[tuple[str, int]], visitor: str | None = None
+    world: World,
+    shop: Shop,
+    wanted: Sequence[tuple[str, int]],
+    visitor: str | None = None,
+    buyer: str | None = None,
 ) -> tuple[Purchase, str]:
     with world.database.begin() as connection:
         return flow.begin(
@@ -123,7 +128,7 @@ def begin(
             read_catalogue(connection, now=world.clock()),
             world.parts.secrets_vault(),
             shop,
-            flow.Basket(wanted=wanted, visitor=visitor),
+            flow.Basket(wanted=wanted, visitor=visitor, buyer=buyer),
             identifier=new_id("pur"),
             session_id=new_id("cs"),
             intent_id=new_id("pi"),
@@ -181,7 +186,9 @@ def test_stock_goes_back_when_nobody_pays_and_is_taken_by_who_pays_late(world: W
     world.check()
 
 
-def test_a_visitor_who_pays_nothing_holds_stock_no_longer(world: World) -> None:
+def test_a_visitor_who_pays_nothing_holds_stock_no_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop, other = opened(world), opened(world, "other-shop")
     tea = shelved(world, shop, stock=9)
     one = [(tea.id, 1)]
@@ -213,8 +220,16 @@ def test_a_visitor_who_pays_nothing_holds_stock_no_longer(world: World) -> None:
     begin(world, shop, one, "page:a")
     with pytest.raises(RateLimited):
         begin(world, shop, one, "page:a")
+    # Where there is plenty, nobody is in the way of others behind the same address.
+    plenty = [(shelved(world, shop, stock=None).id, 1)]
+    begin(world, shop, plenty, "page:a")
     world.advance(UNPAID_WITHIN)
     begin(world, shop, one, "page:a")
+    # And however many addresses somebody has, a part of the shop is for accounts.
+    monkeypatch.setattr(rules, "ANONYMOUS_MAX", 1)
+    with pytest.raises(UnexpectedState, match="Too many people"):
+        begin(world, shop, plenty, "page:c")
+    begin(world, shop, plenty, world.account, buyer=world.account)
 
 
 def test_an_account_here_buys_at_once(world: World) -> None:

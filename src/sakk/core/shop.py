@@ -25,9 +25,15 @@ SHOPS_MAX: Final = 20
 PRODUCTS_MAX: Final = 500
 # Of one shop, that hold stock and are not paid.
 OPEN_PURCHASES_MAX: Final = 500
+# Of these, what people without an account here hold: whoever has addresses without end, as by
+# version 6, closes a shop to nobody who has one.
+ANONYMOUS_MAX: Final = OPEN_PURCHASES_MAX // 2
 # What one buyer, or one network of addresses, may begin at a shop and leave unpaid in this time: by
-# six, each for half an hour, its last pieces would be held around the clock.
+# six, each for half an hour, its last pieces would be held around the clock. Where more than some
+# pieces are left nobody is kept from them: behind one address of a carrier there are thousands.
 UNPAID_MAX: Final = 5
+UNPAID_OF_PLENTY_MAX: Final = 50
+SCARCE_BELOW: Final = 20
 UNPAID_WITHIN: Final = timedelta(hours=3)
 QUANTITY_MAX: Final = 100
 STOCK_MAX: Final = 1_000_000_000
@@ -223,6 +229,16 @@ def read_cart(
         seen.add(identifier)
         cart.append((product, quantity))
     return cart
+
+
+def unpaid_max(cart: Sequence[tuple[Product, int]]) -> int:
+    """How many purchases like this one visitor may begin and leave unpaid: few where a product has
+    hardly any pieces left beside it."""
+    is_scarce = any(
+        product.stock is not None and product.stock - quantity < SCARCE_BELOW
+        for product, quantity in cart
+    )
+    return UNPAID_MAX if is_scarce else UNPAID_OF_PLENTY_MAX
 
 
 def lines_of(cart: Sequence[tuple[Product, int]]) -> list[Line]:

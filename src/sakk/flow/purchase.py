@@ -52,10 +52,12 @@ def begin(
     sold out meanwhile, and for a shop where too many purchases wait; RateLimited for who begins
     again and again and pays nothing.
     """
-    _check_visitor(connection, shop, basket.visitor, now=now)
     known = store.lock_products(connection, shop.id, [each for each, _ in basket.wanted])
     cart = rules.read_cart(known, basket.wanted)
-    if store.count_open(connection, shop.id) >= rules.OPEN_PURCHASES_MAX:
+    _check_visitor(connection, shop, basket.visitor, most=rules.unpaid_max(cart), now=now)
+    held, without_account = store.count_open(connection, shop.id)
+    is_full = basket.buyer is None and without_account >= rules.ANONYMOUS_MAX
+    if is_full or held >= rules.OPEN_PURCHASES_MAX:
         raise UnexpectedState("Too many people are buying here. Try again in a few minutes.")
     lines = rules.lines_of(cart)
     for product, quantity in cart:
@@ -115,12 +117,12 @@ def _session(
 
 
 def _check_visitor(
-    connection: Connection, shop: Shop, visitor: str | None, *, now: datetime
+    connection: Connection, shop: Shop, visitor: str | None, *, most: int, now: datetime
 ) -> None:
     if visitor is None:
         return
     since = now - rules.UNPAID_WITHIN
-    if store.count_unpaid(connection, shop.id, visitor, since=since) >= rules.UNPAID_MAX:
+    if store.count_unpaid(connection, shop.id, visitor, since=since) >= most:
         raise RateLimited(
             "Too many purchases were begun here and not paid. Pay one of them, or come back later.",
             retry_after_seconds=int(rules.PURCHASE_LIFE.total_seconds()),

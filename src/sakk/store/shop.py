@@ -300,12 +300,13 @@ def list_purchases(connection: Connection, shop: str, *, limit: int) -> list[Pur
     return fetch_all(connection, statement, Purchase)
 
 
-def count_open(connection: Connection, shop: str) -> int:
-    """How many purchases hold a shop's stock."""
-    statement = select(func.count()).where(
+def count_open(connection: Connection, shop: str) -> tuple[int, int]:
+    """How many purchases hold a shop's stock, and how many of these are of no account's."""
+    statement = select(func.count(), func.count().filter(_o.buyer.is_(None))).where(
         _o.shop == shop, _o.status == PurchaseStatus.reserved.value
     )
-    return int(connection.execute(statement).scalar_one())
+    held, without_account = connection.execute(statement).one()
+    return int(held), int(without_account)
 
 
 def count_unpaid(connection: Connection, shop: str, visitor: str, *, since: datetime) -> int:
