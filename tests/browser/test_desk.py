@@ -12,6 +12,7 @@ from sakk.ledger.writer import open_ledger
 from sakk.pages import static_files
 from sakk.store.database import Database
 from tests.browser.frame import PHONE, Browser, visit, visit_in_all
+from tests.console.browser import ORIGIN
 from tests.console.browser import Browser as Reader
 from tests.console.desk import Desk, make_desk
 from tests.console.office import Office, make_office
@@ -32,6 +33,12 @@ def handler_of(reader: Reader) -> type[http.server.BaseHTTPRequestHandler]:
             if self.headers["hx-request"] is not None:
                 sent["hx-request"] = self.headers["hx-request"]
             got = reader.send("GET", self.path, headers=sent)
+            self._send(got.status, got.headers, got.body)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            sent = {"content-type": self.headers["content-type"], "origin": ORIGIN}
+            got = reader.send_bytes("POST", self.path, body, sent)
             self._send(got.status, got.headers, got.body)
 
         def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:

@@ -91,7 +91,7 @@ class Browser:
             parts.append(f"{head}\r\n\r\n".encode() + content)
         body = b"\r\n".join([*parts, f"--{BOUNDARY}--\r\n".encode()])
         kind = f"multipart/form-data; boundary={BOUNDARY}"
-        got = self._sent("POST", path, body, {"origin": ORIGIN, "content-type": kind})
+        got = self.send_bytes("POST", path, body, {"origin": ORIGIN, "content-type": kind})
         if got.fields():
             self.page = got
         return got
@@ -112,9 +112,9 @@ class Browser:
     ) -> Got:
         """Send a request as it is given, with the cookies that there are."""
         body = b"" if form is None else urlencode(form, doseq=True).encode()
-        return self._sent(method, path, body, headers or {})
+        return self.send_bytes(method, path, body, headers or {})
 
-    def _sent(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Got:
+    def send_bytes(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Got:
         sent = {
             "host": HOST,
             "user-agent": self.user_agent,
