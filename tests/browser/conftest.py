@@ -7,8 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from sakk.core.invitation import InvitationKind
+from sakk.flow import invitation as invitations
 from sakk.runtime.process import Command, spawn
+from sakk.store.database import open_database
+from sakk.store.identity import now
+from sakk.store.person import persons
 from tests.browser.frame import Browser, missing
 
 
@@ -40,3 +46,26 @@ def sandbox(browser: Browser) -> Iterator[dict[str, Any]]:
         yield json.loads(next(line for line in process.popen.stdout if line.startswith(b"{")))
     finally:
         process.end()
+
+
+@pytest.fixture
+def way_in(sandbox: dict[str, Any]) -> str:
+    """Where the sandbox's owner comes in, in a browser that nobody signed in from."""
+    database = open_database(sandbox["database_url"])
+    try:
+        with database.begin() as connection:
+            owner = (
+                connection.execute(select(persons.c.id).order_by(persons.c.id)).scalars().first()
+            )
+            assert owner is not None
+            token = invitations.make(
+                connection,
+                person=owner,
+                livemode=False,
+                kind=InvitationKind.enter,
+                by="test",
+                now=now(),
+            )
+    finally:
+        database.close()
+    return f"/console/enter/{token}"
