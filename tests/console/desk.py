@@ -6,24 +6,22 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from sakk.bench.console_fill import put_network
+from sakk.bench.sql_words import ASSET as ASSET
+from sakk.bench.sql_words import NETWORK as NETWORK
 from sakk.core.customer import Customer
 from sakk.core.event import NewEvent
-from sakk.core.network import Currency
 from sakk.core.payin import PayIn
 from sakk.core.payment import PaymentIntent
 from sakk.flow import webhook as webhooks
 from sakk.store import event as events
-from sakk.store import network as networks
 from sakk.store import payin as payins
 from sakk.store import payment as payments
 from sakk.store.customer import insert_customer
 from sakk.store.database import insert_records
 from sakk.store.identity import new_id, now
 from tests.console.office import Office
-from tests.networks import a_network, a_token
 
-NETWORK = "eip155:84532"
-ASSET = f"{NETWORK}/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
 UNLISTED = f"{NETWORK}/erc20:0x00000000000000000000000000000000000000ff"
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe"
 FORMULA = '=HYPERLINK("http://evil.example")'
@@ -109,30 +107,13 @@ def _payin(office: Office, number: int, intent: str | None, status: str, **more:
 
 def configure(connection: Connection) -> None:
     """A currency, a network that is followed, and a token on it."""
-    moment = now()
-    networks.put_currency(connection, Currency("usdc", "USD Coin", "coin", 6, 1, 1, moment))
-    networks.put_network(
-        connection,
-        a_network(
-            NETWORK,
-            rpc_urls=["http://127.0.0.1:1"],
-            confirmations=3,
-            poll_milliseconds=500,
-            start_block=0,
-            bloom="standard",
-            created=moment,
-        ),
-    )
-    networks.put_asset(
-        connection,
-        a_token(ASSET, created=moment),
-    )
+    put_network(connection)
     connection.execute(
         text(
             "UPDATE network_cursors SET block_number = 105, block_timestamp = 1767225600,"
             " head_number = 106, checked = :now WHERE network = :network"
         ),
-        {"network": NETWORK, "now": moment},
+        {"network": NETWORK, "now": now()},
     )
 
 

@@ -14,24 +14,20 @@ from sakk.bench.console_rows_operator import FILLED as OPERATORS
 from sakk.core.mandate import document
 from sakk.flow.context import Parts
 from sakk.store.alias import aliases
-from sakk.store.application_fee import application_fees
 from sakk.store.beneficiary import beneficiaries
 from sakk.store.case import cases
 from sakk.store.channel import channels
 from sakk.store.checkout_session import checkout_sessions
-from sakk.store.connected_account import connected_accounts
 from sakk.store.conversion import conversion_quotes, conversions
 from sakk.store.customer import customers
 from sakk.store.database import Database
 from sakk.store.event import events
 from sakk.store.fee import fees
 from sakk.store.gift_card import gift_cards
-from sakk.store.gift_card_batch import gift_card_batches
 from sakk.store.information_request import information_ends, information_requests
 from sakk.store.ledger import ledger_account_names
 from sakk.store.mandate import mandates
 from sakk.store.money_request import bills, money_requests
-from sakk.store.name import name_exemptions
 from sakk.store.order import orders
 from sakk.store.party import parties, party_hits
 from sakk.store.payin import payins
@@ -45,7 +41,6 @@ from sakk.store.settlement import settlements
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
 from sakk.store.travel_rule import travel_rules
-from sakk.store.vasp import vasps
 from sakk.store.webhook import webhook_deliveries
 from tests.console.browser import Browser
 from tests.console.desk import ASSET, configure
@@ -330,31 +325,6 @@ FILLED: dict[Table, dict[str, str]] = {
         "evidence": "'{}'",
         "state": "CASE WHEN i % 1000 = 0 THEN 'open' ELSE 'false_positive' END",
     },
-    vasps: {
-        "id": f"'vasp_' || {ID}",
-        "name": "'Exchange ' || i",
-        "addresses": "ARRAY['0x' || lpad(i::text, 40, '0')]",
-        "status": "CASE WHEN i % 1000 = 0 THEN 'blocked' ELSE 'active' END",
-    },
-    name_exemptions: {
-        "id": f"'nex_' || {ID}",
-        "subject": "'an enquiry ' || i",
-        "entity_id": f"'ent_' || {ID}",
-        "entity_version": "i",
-        "reason": "'another birth date'",
-        "created_by": "'per_1'",
-        "ended": f"CASE WHEN i % 1000 = 0 THEN {MOMENT} END",
-    },
-    gift_card_batches: {
-        "id": f"'gcb_' || {ID}",
-        **dict.fromkeys(("cards", "amount"), "i"),
-        "rejected": "0",
-        "currency": "'usdc'",
-        "decimals": "6",
-        "active": "true",
-        "status": "CASE WHEN i = 10000 THEN 'requested' ELSE 'posted' END",
-        "metadata": "'{}'",
-    },
     bills: {
         "id": f"'bill_' || {ID}",
         **dict.fromkeys(("amount", "own_share"), "i"),
@@ -458,30 +428,6 @@ FILLED: dict[Table, dict[str, str]] = {
         "version": "1",
         "rule": "1",
         "parts": "'[]'",
-    },
-    connected_accounts: {
-        "id": f"'cac_' || {ID}",
-        "platform": "'acct_' || i % 999",
-        "status": "CASE WHEN i % 1000 = 0 THEN 'active' ELSE 'ended' END",
-        "permissions": "'{payments}'",
-        "fee_ppm_max": "50000",
-        "metadata": "'{}'",
-    },
-    application_fees: {
-        "id": f"'afee_' || {ID}",
-        "connected": "'acct_' || i % 50",
-        "connected_account": f"'cac_' || {ID}",
-        "kind": "'payin'",
-        "reason": "CASE WHEN i % 1000 = 0 THEN 'returned' ELSE 'charged' END",
-        "status": "'posted'",
-        "source": f"'pin_' || {ID}",
-        "payment_intent": f"'pi_' || {ID}",
-        "currency": "'usdc'",
-        "decimals": "6",
-        "basis": "100",
-        "amount": "1",
-        "parts": "'[]'",
-        **dict.fromkeys(("attempt", "failures"), "0"),
     },
     webhook_deliveries: {
         "id": f"'whd_' || {ID}",

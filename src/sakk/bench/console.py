@@ -53,6 +53,8 @@ LISTS: Final = (
     *("bank_statements", "bank_lines", "reconciliations", "breaks", "days", "reports", "fees"),
     *("conversions", "orders", "sweeps", "transactions", "cases", "names", "breaches"),
     *("travel_rules", "mandates", "channels", "x402", "events", "requests", "audit"),
+    *("provider_orders", "payees", "withdrawals", "accounts", "exemptions", "vasps"),
+    *("gift_card_batches", "application_fees", "connected_accounts"),
 )
 # What each shows one of: a list, and how its ids begin.
 DETAILS: Final = {
@@ -62,6 +64,8 @@ DETAILS: Final = {
     **{"bank_lines": "bl", "reconciliations": "recon", "breaks": "brk", "conversions": "conv"},
     **{"orders": "ord", "transactions": "tx", "cases": "case", "names": "nsc", "channels": "ch"},
     **{"travel_rules": "trv", "events": "evt", "deliveries": "whd"},
+    **{"provider_orders": "pvo", "exemptions": "nex", "vasps": "vasp"},
+    **{"gift_card_batches": "gcb", "application_fees": "afee", "connected_accounts": "cac"},
 }
 SEARCHES: Final = {
     "payments_search": "payments?q=order%3D{half}",

@@ -79,7 +79,13 @@ def _usual(kind: str) -> str:
 
 def set_up(connection: Connection, account: str) -> None:
     """A network that is followed, an account at a bank, an endpoint, and two ledger accounts."""
-    _put_network(connection)
+    put_network(connection)
+    moment = now()
+    for currency in (
+        Currency("usdt", "Tether", "coin", 6, 1, UNIT_ID + 1, moment),
+        Currency("eur", "Euro", "fiat", 2, None, None, moment),
+    ):
+        networks.put_currency(connection, currency)
     endpoint = {"id": "'we_1'", "url": "'https://a.example'", "status": "'enabled'"}
     bank = {
         "id": "'ba_1'",
@@ -111,15 +117,11 @@ def set_up(connection: Connection, account: str) -> None:
     )
 
 
-def _put_network(connection: Connection) -> None:
-    """Three currencies, and a coin on a network that is followed."""
+def put_network(connection: Connection) -> None:
+    """A currency, and its coin on a network that is followed."""
     moment = now()
-    for currency in (
-        Currency("usdc", "USD Coin", "coin", 6, 1, UNIT_ID, moment),
-        Currency("usdt", "Tether", "coin", 6, 1, UNIT_ID + 1, moment),
-        Currency("eur", "Euro", "fiat", 2, None, None, moment),
-    ):
-        networks.put_currency(connection, currency)
+    usdc = Currency("usdc", "USD Coin", "coin", 6, 1, UNIT_ID, moment)
+    networks.put_currency(connection, usdc)
     networks.put_network(
         connection,
         Network(

@@ -22,17 +22,21 @@ from sakk.bench.sql_words import (
     seldom,
 )
 from sakk.store import audit, ledger
+from sakk.store.application_fee import application_fees
 from sakk.store.bank_file import bank_files
 from sakk.store.bank_statement import bank_lines, bank_statements
 from sakk.store.breach import breaches
+from sakk.store.connected_account import connected_accounts
 from sakk.store.day import days
+from sakk.store.gift_card_batch import gift_card_batches
 from sakk.store.ledger_break import breaks
-from sakk.store.name import name_screenings
+from sakk.store.name import name_exemptions, name_screenings
 from sakk.store.pos_device import pos_devices
 from sakk.store.provider_order import provider_orders
 from sakk.store.reconciliation import reconciliations
 from sakk.store.report import reports
 from sakk.store.shop import products, purchases, shops
+from sakk.store.vasp import vasps
 from sakk.store.x402_payment import x402_payments
 
 _DAY: Final = {
@@ -309,6 +313,71 @@ FILLED: Final[list[tuple[Table, str, int, dict[str, str]]]] = [
             "unit": "'test/usdc'",
             "unit_id": UNIT,
             "code": "21",
+        },
+    ),
+    (
+        vasps,
+        "vasp",
+        10,
+        {
+            "name": "'Exchange ' || i",
+            "addresses": "ARRAY['0x' || lpad(i::text, 40, '0')]",
+            "status": seldom("active", "blocked"),
+        },
+    ),
+    (
+        name_exemptions,
+        "nex",
+        10,
+        {
+            "subject": "'an enquiry ' || i",
+            "entity_id": f"'ent_' || {ID}",
+            "entity_version": "i",
+            "reason": "'another birth date'",
+            "created_by": "'per_1'",
+            "ended": f"CASE WHEN i % 1000 = 0 THEN {MOMENT} END",
+        },
+    ),
+    (
+        gift_card_batches,
+        "gcb",
+        10,
+        {
+            **each("i", "cards", "amount"),
+            "rejected": "0",
+            **UNITS,
+            "active": "true",
+            "status": "CASE WHEN i = 10000 THEN 'requested' ELSE 'posted' END",
+        },
+    ),
+    (
+        connected_accounts,
+        "cac",
+        10,
+        {
+            "platform": "'acct_' || i % 999",
+            "status": seldom("ended", "active"),
+            "permissions": "'{payments}'",
+            "fee_ppm_max": "50000",
+        },
+    ),
+    (
+        application_fees,
+        "afee",
+        10,
+        {
+            "connected": "'acct_' || i % 50",
+            "connected_account": f"'cac_' || {ID}",
+            "kind": "'payin'",
+            "reason": seldom("charged", "returned"),
+            "status": "'posted'",
+            "source": f"'pin_' || {ID}",
+            "payment_intent": f"'pi_' || {ID}",
+            **UNITS,
+            "basis": "100",
+            "amount": "1",
+            "parts": "'[]'",
+            **each("0", "attempt", "failures"),
         },
     ),
 ]
