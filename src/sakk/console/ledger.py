@@ -179,7 +179,7 @@ def _entry(entry: Entry, scale: int) -> dict[str, Any]:
 
 def _options(visit: Visit, codes: type[IntEnum], words: Mapping[str, str]) -> list[tuple[int, str]]:
     """Codes to choose from, by their words."""
-    told = [(int(each), visit.words.gettext(words[each.name])) for each in codes]
+    told = [(int(each), visit.words.gettext(words.get(each.name, each.name))) for each in codes]
     return sorted(told, key=lambda each: each[1])
 
 
