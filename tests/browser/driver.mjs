@@ -157,7 +157,7 @@ function look() {
   const own = [];
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walk.nextNode(); node; node = walk.nextNode()) {
-    const apart = node.parentElement.closest("bdi, pre, time, textarea, script, style, [lang]");
+    const apart = node.parentElement.closest("bdi, pre, time, textarea, script, style, [lang], [translate=no]");
     if (apart === document.documentElement || apart === null) own.push(node.data);
   }
   for (const each of document.querySelectorAll("body [aria-label], body [placeholder], body [alt]")) {

@@ -32,7 +32,7 @@ PAIRS_LENGTH_MAX: Final = 20_000
 KINDS: Final[Mapping[SourceKind, str]] = {
     SourceKind.csv: "CSV",
     SourceKind.json: "JSON",
-    SourceKind.ecb: "European Central Bank",
+    SourceKind.ecb: mark("European Central Bank"),
     SourceKind.binance: "Binance",
     SourceKind.kraken: "Kraken",
     SourceKind.coinbase: "Coinbase",
@@ -168,7 +168,7 @@ def _source(visit: Visit, source: str, query: WordsQuery, rejected: Rejected | N
         "wanted": _wanted(found),
         "digest": None if found.proposal is None else proposal_rules.digest_of(found),
         "people": people,
-        "kind_choices": _kinds(),
+        "kind_choices": _kinds(visit),
         "given": _written(found) if rejected is None else rejected.values,
         "faults": _faults(rejected),
         "message": None if rejected is None else rejected.message,
@@ -350,7 +350,7 @@ def _listed(visit: Visit, rejected: Rejected | None) -> Page:
         "states": STATES,
         "refusals": REFUSALS,
         "may_write": visit.may("rates", "write"),
-        "kind_choices": _kinds(),
+        "kind_choices": _kinds(visit),
         "currencies": known,
         "usual": {
             "bound": percent(rules.PEG_BOUND_PPM).removesuffix(" %"),
@@ -376,9 +376,9 @@ def _wanted(source: RateSource) -> dict[str, Any] | None:
     return _written(replace(source, **said["wanted"])) | {"location": said["wanted"]["location"]}
 
 
-def _kinds() -> list[tuple[str, str]]:
+def _kinds(visit: Visit) -> list[tuple[str, str]]:
     """What sources may answer; the files are what each is called in the guide."""
-    return [(kind.value, KINDS[kind]) for kind in SourceKind]
+    return [(kind.value, visit.words.gettext(KINDS[kind])) for kind in SourceKind]
 
 
 def _written(source: RateSource) -> dict[str, Any]:
