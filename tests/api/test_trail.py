@@ -42,6 +42,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "gift_cards": ("gift_cards", "gift_card_batches", "gift_card_breakages"),
     "hedge_policies": ("hedge_policies", "hedge_proposals"),
     "information_requests": ("information_requests", "information_ends"),
+    "lists": ("label_lists",),
     "mandates": ("mandates",),
     "name_screenings": ("name_screenings", "name_exemptions"),
     "orders": ("orders",),

@@ -12,8 +12,13 @@ STALE = ApprovalStale("Look again.", param="digest")
 
 def test_a_digest_is_of_every_word_in_its_order() -> None:
     """It can be made again of what is shown, with any tool."""
-    found = digest_words(["sakk thing v1", "one"])
-    assert found == hashlib.sha256(b"sakk thing v1\none").hexdigest()
+    found = digest_words(["sakk thing v1", "é"])
+    assert found == hashlib.sha256("13:sakk thing v1,2:é,".encode()).hexdigest()
+
+
+def test_no_break_within_a_word_makes_two_of_it() -> None:
+    assert digest_words(["thing", "one\ntwo"]) != digest_words(["thing", "one", "two"])
+    assert digest_words(["thing", "one,3:two"]) != digest_words(["thing", "one", "two"])
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,12 @@ from sakk.core.errors import ApprovalStale, SamePerson
 
 
 def digest_words(words: Iterable[str]) -> str:
-    """SHA-256, in hexadecimal, of all that is decided on; the first word says what it is of."""
-    return sha256("\n".join(words).encode()).hexdigest()
+    """SHA-256, in hexadecimal, of all that is decided on; the first word says what it is of.
+
+    Each word is a netstring, so that no break within one makes two of it.
+    """
+    parts = (word.encode() for word in words)
+    return sha256(b"".join(b"%d:%b," % (len(part), part) for part in parts)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
