@@ -21,7 +21,7 @@ from sakk.flow.checkout_news import ended_sessions
 from sakk.flow.payment import read_catalogue
 from sakk.pages.limit import TokenBuckets
 from sakk.store import gift_card
-from sakk.store.checkout_session import find_by_token
+from sakk.store.checkout_session import find, find_by_token
 from sakk.store.database import Database, update_records
 from sakk.store.identity import new_id, now
 from sakk.store.payin import insert_seen
@@ -299,6 +299,17 @@ def test_a_till_is_paired_once_and_sees_its_own_sales_alone(counter: Counter) ->
         assert f'data-zone="{zone}"' in page
         told = re.sub(r"<[^>]+>|\s+|[\u2066-\u2069]", " ", page)
         assert re.search(r"Sales paid today\s+0\s+of\s+4", told), told
+    # A keypad that the browser kept asks anew: another amount, and the same when it was paid.
+    asked = {"amount": "7", "_once": once}
+    first = counter.ask("POST", "/pos", asked, cookie=cookies[0]).headers["location"]
+    other = counter.ask("POST", "/pos", {**asked, "amount": "8"}, cookie=cookies[0])
+    assert "8.00" in counter.ask("GET", other.headers["location"], cookie=cookies[0]).text
+    with counter.database.begin() as connection:
+        session = find(connection, first.rpartition("/")[2], account_id=None, livemode=False)
+        assert session is not None
+        paid = {"id": session.payment_intent, "status": "succeeded", "amount_received": 700}
+        update_records(connection, payment_intents, [paid])
+    assert counter.ask("POST", "/pos", asked, cookie=cookies[0]).headers["location"] != first
     assert counter.ask("GET", sale, cookie=cookies[1]).status == 404
     assert counter.ask("GET", sale).status == 404
     assert counter.ask("POST", "/pos", {"amount": "x"}, cookie=cookies[0]).status == 400

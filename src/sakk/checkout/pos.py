@@ -9,7 +9,7 @@ from sakk.checkout import session_page
 from sakk.checkout.visit import Response, Visit, cookie, message, page, redirect
 from sakk.core import checkout_session, claim
 from sakk.core import pos_device as rules
-from sakk.core.checkout_session import CheckoutSession, page_path
+from sakk.core.checkout_session import CheckoutSession, Stand, page_path
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.idempotency import object_id
 from sakk.core.money import format_decimal
@@ -113,7 +113,13 @@ def sell(visit: Visit) -> Response:
     identifier = object_id(seed, checkout_session.PREFIX, 0)
     try:
         with visit.parts.database.begin() as connection:
-            if not _asked(connection, identifier, device):
+            known = _asked(connection, identifier, device)
+            if known is not None and not _waits(connection, known, amount):
+                # A keypad that a browser kept asks the next customer, who is not shown that the
+                # one before has paid.
+                seed, known = seed_of(None), None
+                identifier = object_id(seed, checkout_session.PREFIX, 0)
+            if known is None:
                 flow.sell(
                     connection,
                     read_catalogue(connection),
@@ -157,11 +163,16 @@ def session_of(visit: Visit) -> CheckoutSession:
     return _sale(visit, _device(visit))
 
 
-def _asked(connection: Connection, identifier: str, device: PosDevice) -> bool:
-    found = store.find(
+def _asked(connection: Connection, identifier: str, device: PosDevice) -> CheckoutSession | None:
+    return store.find(
         connection, identifier, account_id=device.account_id, livemode=device.livemode
     )
-    return found is not None
+
+
+def _waits(connection: Connection, session: CheckoutSession, amount: int) -> bool:
+    """Is this amount what a sale asks for, and nothing of it there yet?"""
+    intent, progress = sessions.progress(connection, [session])[session.id]
+    return intent.amount == amount and progress.stand is Stand.awaiting
 
 
 def _device(visit: Visit) -> PosDevice:
