@@ -112,6 +112,19 @@ def test_nothing_of_another_tenants_is_there(office: Office, browsers: dict[str,
     assert left == 1
 
 
+def test_roles_in_an_account_do_not_reach_the_operators_own(
+    office: Office, browsers: dict[str, Browser]
+) -> None:
+    """Whoever owns an account may give roles in it to one of the operator's people."""
+    browser = office.browser(office.person("viewer", alice=["owner"]))
+    browser.post("/console/look", {"account": office.alice})
+    assert browser.get("/console/customers/new").status == 200
+    for screen in SCREENS:
+        if screen.operator_only and screen.access == "write":
+            path = re.sub(r"{\w+}", "made_up", screen.path)
+            assert asked(browser, screen, path) == 403, (screen.method, screen.path)
+
+
 def test_nothing_is_open_to_who_is_not_signed_in(office: Office) -> None:
     stranger = office.browser()
     stranger.get("/console/sign-in")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sakk.console.route import ROOT, Screen
 from sakk.console.visit import Page, Redirect, Visit
 from sakk.core.account import Account
-from sakk.core.role import HOME, OWN
+from sakk.core.role import HOME, OWN, may
 from sakk.flow import person as people
 from sakk.flow import sign_in as flow
 from sakk.pages.form import Form
@@ -76,9 +76,13 @@ def menu(visit: Visit, screens: Sequence[Screen]) -> list[tuple[str, list[MenuIt
 
 
 def may_see(visit: Visit, screen: Screen) -> bool:
-    """Is this screen for them, where they look?"""
-    if screen.operator_only and not visit.is_operator:
-        return False
+    """Is this screen for them, where they look?
+
+    What is the operator's own takes a role among the operator's people: one that an account gave
+    to somebody who looks at it does not reach so far.
+    """
+    if screen.operator_only:
+        return may(visit.person.roles, screen.resource, screen.access)
     return visit.may(screen.resource, screen.access)
 
 
