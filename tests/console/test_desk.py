@@ -10,9 +10,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, select, text
 
+from sakk.core import ids
 from sakk.core.api_key import token_hash
+from sakk.core.webhook import ROTATION_OVERLAP_SECONDS_MAX
 from sakk.flow.book import Books
 from sakk.flow.context import Parts
+from sakk.flow.webhook import rotate_secret
 from sakk.ledger.writer import open_ledger
 from sakk.store import payin as payins
 from sakk.store import webhook as webhooks
@@ -412,6 +415,9 @@ def test_an_endpoint_and_its_new_secret_are_made_once_by_two_clicks(
     got = alice.twice(lambda tab: tab.post("/console/webhooks", given))
     [secret] = {re.findall(r"whsec_[\w+/=]+", each.text)[0] for each in got}
     [path] = {re.findall(r'href="(/console/webhooks/we_\w+)"', each.text)[0] for each in got}
+    # Who knows its id and not the form is not shown its secret.
+    seed = f"{ids.decode(path.rpartition('/')[2])[1]:032x}"
+    assert secret not in alice.post("/console/webhooks", {**given, "_once": seed}).text
     alice.get(path)
     rotated = alice.twice(lambda tab: tab.post(f"{path}/rotate"))
     [new] = {re.findall(r"whsec_[\w+/=]+", each.text)[0] for each in rotated}
@@ -420,7 +426,21 @@ def test_an_endpoint_and_its_new_secret_are_made_once_by_two_clicks(
         kept = connection.execute(webhooks.webhook_endpoints.select().where(this)).one()
         # What the server still has signs too.
         assert (kept.secret, kept.previous_secret) == (new, secret)
-        connection.execute(webhooks.webhook_endpoints.delete().where(this))
+        rotate_secret(
+            connection,
+            kept.id,
+            account_id=office.alice,
+            livemode=False,
+            overlap_seconds=ROTATION_OVERLAP_SECONDS_MAX,
+            now=datetime.now(UTC),
+        )
+    # What the API let overlap for long is no click of a moment ago.
+    again = re.findall(r"whsec_[\w+/=]+", alice.post(f"{path}/rotate").text)[0]
+    with office.parts.database.begin() as connection:
+        after = connection.execute(webhooks.webhook_endpoints.select().where(this)).one()
+        assert (after.secret, after.previous_secret in (new, secret)) == (again, False)
+        both = webhooks.webhook_endpoints.c.url == given["url"]
+        connection.execute(webhooks.webhook_endpoints.delete().where(both))
     alice.get("/console/customers/new")
     once = alice.page
     made = alice.post("/console/customers", {"name": "Twice"})

@@ -56,7 +56,7 @@ def again(visit: Visit, rejected: Rejected) -> Page:
 
 
 def ready(visit: Visit) -> Redirect:
-    """The person proved to be there: now a file can be chosen, which no proof would keep."""
+    """The person proved to be there: now a file can be chosen, too large to be kept by one."""
     return Redirect(PATH)
 
 

@@ -77,7 +77,8 @@ def again(visit: Visit, rejected: Rejected) -> Page:
 def create(visit: Visit, form: EndpointForm) -> Page | Redirect:
     """Open an endpoint; its secret is on this page and nowhere else."""
     whose: dict[str, Any] = {"account_id": visit.account(), "livemode": visit.livemode}
-    identifier = visit.object_id(flow.PREFIX)
+    # Not the form's seed itself: who knows an endpoint's id could be shown its secret by it.
+    identifier = visit.object_id(flow.PREFIX, 1)
     with visit.database.begin() as connection:
         made = store.get_endpoint(connection, identifier, **whose)
         if made is None:
@@ -184,9 +185,10 @@ def rotate(visit: Visit, endpoint: str) -> Page:
         found = _found(connection, visit, endpoint, lock=True)
         until = found.previous_secret_until
         overlap = timedelta(seconds=flow.ROTATION_OVERLAP_SECONDS)
-        # A second one so soon would end the secret that the server still has.
+        # A second one so soon would end the secret that the server still has. One that was made
+        # by the API with a longer overlap looks as if it were still to come.
         made = found
-        if until is None or visit.now - (until - overlap) > SHOWN_AGAIN:
+        if until is None or abs(visit.now - (until - overlap)) > SHOWN_AGAIN:
             made = flow.rotate_secret(
                 connection,
                 found.id,
