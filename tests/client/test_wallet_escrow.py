@@ -335,8 +335,12 @@ def test_what_a_channel_holds_already_is_not_deposited_again() -> None:
     with buying_by(Wallet(KEY, Policy(nodes=NODES)), seller, node) as http:
         assert http.get(URL).status_code == 200
     assert (seller.deposited, seller.charged) == (50_000, 2 * PRICE)
-    # A node that does not answer holds nothing up where no deposit is open.
-    node.is_away = True
+    # Of one that does not answer nothing is heard: the seller is asked.
+    node.is_away, wallet = True, Wallet(KEY, Policy(nodes=NODES))
+    with buying_by(wallet, seller, node) as http:
+        assert http.get(URL).status_code == 200
+    assert (seller.deposited, seller.charged, wallet.log.spent()) == (50_000, 3 * PRICE, 0)
+    # It holds nothing up where no deposit is open.
     with buying_by(Wallet("0x" + "57" * 32, Policy(nodes=NODES)), EscrowSeller(), node) as http:
         assert http.get(URL).status_code == 200
 

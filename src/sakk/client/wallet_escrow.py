@@ -262,7 +262,6 @@ class Escrow:
         if node is None:
             return
         channel = self.channel(offer)
-        channel.is_heard_of = True
         waiting = []
         for receipt in payments.log.unfinished():
             place = (receipt.network, receipt.asset.lower(), receipt.payee.lower())
@@ -281,6 +280,7 @@ class Escrow:
                 return
             raise PaymentUnknown(f"{error}; ask again", waiting[0]) from error
         with self._lock:
+            channel.is_heard_of = True
             if not waiting:
                 channel.charged -= channel.unsure_charged if balance < channel.deposit else 0
                 channel.deposit -= channel.unsure
