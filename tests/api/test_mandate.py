@@ -223,7 +223,8 @@ def test_a_model_sees_its_mandate_and_parks_by_the_agents_key(api: Api, signed: 
 
 def test_an_agent_asks_others_to_pay_where_its_owner_signed_that(api: Api, signed: Signed) -> None:
     """By its own key alone: as `sakk mcp` does, once under a reference, and no other's payments."""
-    asking = sign_mandate(api, may_invoice=True)
+    # It may pay on a network that is not one of the house's, too.
+    asking = sign_mandate(api, may_invoice=True, networks=["eip155:84532", "eip155:137"])
     foreign = api.call("POST", "/v1/payment_intents", json={"amount": 100, "currency": "usd"})
     path = f"/v1/mandates/{asking.id}/invoices"
     with AgentClient(asking.id, bytes(asking.agent.key), api.url) as desk:

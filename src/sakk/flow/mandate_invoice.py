@@ -14,6 +14,7 @@ from sakk.core.spend import Limit, refused
 from sakk.flow import payment
 from sakk.flow.mandate import require_standing
 from sakk.flow.payment import Catalogue, PaymentRequest
+from sakk.store import mandate as mandates
 from sakk.store import mandate_invoice as store
 from sakk.store import payment as payments
 
@@ -49,10 +50,13 @@ def create(
     while `OPEN_MAX` of them wait to be paid; ParameterInvalid as `payment.create`, and where the
     reference is that of another invoice.
     """
-    terms = require_standing(under, request.currency, now=now)
+    # As it stands now; and of several at once each counts those before it.
+    locked = mandates.lock(connection, under.id)
+    assert locked is not None
+    terms = require_standing(locked, request.currency, now=now)
     if not terms.may_invoice:
         raise refused(Limit.invoice, "The mandate does not let its agent ask for payments.")
-    networks = _networks(terms, request.networks)
+    networks = _networks(terms, request.networks, catalogue)
     named = store.name(
         connection, identifier, mandate=under.id, reference=request.reference, now=now
     )
@@ -94,12 +98,20 @@ def find(connection: Connection, identifier: str, *, under: Mandate) -> PaymentI
     return found
 
 
-def _networks(terms: Terms, asked: Sequence[str] | None) -> list[str] | None:
-    """On which networks it may be paid: of those that the mandate names, where it names any."""
+def _networks(terms: Terms, asked: Sequence[str] | None, catalogue: Catalogue) -> list[str] | None:
+    """On which networks it may be paid: of those that the mandate names, where it names any.
+
+    It may name others than there are here, for what its agent pays.
+    """
     if not terms.networks:
         return None if asked is None else list(asked)
     allowed = [each for each in terms.networks if each != HERE]
-    wanted = allowed if asked is None else list(asked)
+    here = {
+        name
+        for name, each in catalogue.networks.items()
+        if each.enabled and each.livemode == terms.livemode
+    }
+    wanted = [each for each in allowed if each in here] if asked is None else list(asked)
     other = next((each for each in wanted if each not in allowed), None)
     if other is not None or not wanted:
         raise refused(Limit.network, f"The mandate allows {', '.join(allowed) or 'no chain'}.")

@@ -60,6 +60,12 @@ def find(
     )
 
 
+def lock(connection: Connection, identifier: str) -> Mandate | None:
+    """As it stands, until the transaction is over."""
+    statement = select(mandates).where(mandates.c.id == identifier).with_for_update()
+    return fetch_one(connection, statement, Mandate)
+
+
 def find_any(connection: Connection, identifier: str) -> Mandate | None:
     """By its id alone: for an agent, whose own signature says that it may see it."""
     return fetch_one(connection, select(mandates).where(mandates.c.id == identifier), Mandate)
