@@ -189,7 +189,7 @@ def freeze_stage(parts: Parts) -> Stage:
             store.note_signer(connection, [row.id for row in missing], now=now)
             return len(missing) + _adopt(connection, states, now=now)
 
-    return Stage(STAGE, run)
+    return Stage(STAGE, run, keeps_time=True)
 
 
 def _tell_signer(ask: Callable[[], object]) -> None:

@@ -79,7 +79,7 @@ def anchor_stage(parts: Parts, path: Path) -> Stage:
         write_anchor(parts.database, path, at=parts.clock())
         return 0
 
-    return Stage("anchor.write", run, idle_seconds=ANCHOR_SECONDS)
+    return Stage("anchor.write", run, idle_seconds=ANCHOR_SECONDS, keeps_time=True)
 
 
 def read_evidence(
