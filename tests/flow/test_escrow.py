@@ -128,11 +128,11 @@ OUT = ("redemption.order", "escrow_call.build", "transaction.sign", "transaction
 BACK = ("transaction.confirm", "transaction.settle", "escrow_call.release", "escrow_channel.look")
 
 
-def _tried(shop: Shop, known: Known) -> _Try:
+def _tried(shop: Shop, known: Known, ceiling: int = PRICE) -> _Try:
     channel = "0x" + shop.payer.channel.hex()
     network, asset = shop.world.chain.network, shop.world.asset("usdc")
-    signature = shop.payer.voucher(PRICE)
-    return _Try(Presented(network, asset, channel, PRICE, signature, PRICE), known)
+    signature = shop.payer.voucher(ceiling)
+    return _Try(Presented(network, asset, channel, ceiling, signature, PRICE), known)
 
 
 def settle(world: World, rounds: int = 1, *, seconds: int = 20) -> None:
@@ -334,6 +334,36 @@ def test_calls_at_once_in_processes_at_once(shop: Shop) -> None:
         for place in range(17, 25)
     ]
     assert [each.refusal for each in desks[1].reserve(shop.world.account, more)] == [None] * 8
+
+
+def test_a_copy_in_the_same_breath_takes_nothing_down(shop: Shop) -> None:
+    """Where the payer has signed ahead, so that there is room for both."""
+    shop.deposit()
+    call = _tried(shop, shop.vouchers.know(shop.channel()), 2 * PRICE).presented
+    answers = shop.vouchers.reserve(shop.world.account, [call, call])
+    assert [each.refusal for each in answers] == [None, Refusal.amount_mismatch]
+    assert shop.totals().reserved == PRICE
+
+
+def test_a_voucher_and_its_copy_in_turn_refuse_each_other_nothing_for_ever(shop: Shop) -> None:
+    """One of the two was overtaken by another voucher before, so that it is an id ahead."""
+    shop.deposit()
+    desks = [Vouchers(shop.world.parts) for _ in range(2)]
+    tries = [_tried(shop, desk.know(shop.channel()), 3 * PRICE) for desk in desks]
+    desks[0].keep([(tries[0].known, 3 * PRICE, tries[0].presented.signature)])
+    before = shop.totals()
+    planned = plan(tries[0].known, before, [tries[0].asked])
+    assert shop.present(PRICE).refusal is None
+    results = shop.world.parts.books.ledger.create_transfers(planned.transfers)
+    statuses = [each.status for each in results]
+    assert desks[0]._concluded(tries[:1], planned, before, statuses) == tries[:1]
+    for _ in range(4):
+        for desk, each in zip(desks[::-1], tries[::-1], strict=True):
+            if each.answer is None:
+                desk._round([each])
+    refusals = [each.answer.refusal for each in tries if each.answer is not None]
+    assert refusals == [None, Refusal.amount_mismatch]
+    assert shop.totals().reserved == 2 * PRICE
 
 
 def test_two_threads_that_are_refused_one_raise_skip_no_id(shop: Shop) -> None:

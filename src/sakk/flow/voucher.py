@@ -37,6 +37,8 @@ from sakk.store.failpoint import failpoint
 # How often a voucher looks again because another one was first.
 ROUNDS_MAX = ATTEMPTS_MAX
 CHANNELS_KEPT_MAX = 100_000
+# So many ids that others were refused are stepped over at once.
+STEPS_MAX = 4
 # So far the clocks of this process and of the ledger's may differ.
 CLOCKS_APART_SECONDS = 30
 AMOUNT_WHOLE = (1 << 128) - 1
@@ -263,6 +265,8 @@ class Vouchers:
             grouped.setdefault(id(each.known), []).append(each)
         groups = list(grouped.values())
         standing = self.totals_of([group[0].known for group in groups])
+        for group, totals in zip(groups, standing, strict=True):
+            self._step_over(group, totals)
         plans = [
             plan(group[0].known, totals, [each.asked for each in group])
             for group, totals in zip(groups, standing, strict=True)
@@ -281,6 +285,30 @@ class Vouchers:
             first += len(said)
             left += self._concluded(group, planned, totals, said)
         return left
+
+    def _step_over(self, group: Sequence[_Try], totals: Totals) -> None:
+        """Step over the ids that others were refused since.
+
+        Else a voucher and its copy in another process, each behind in one of the two ids that it
+        takes, refuse each other the next one in turn, and neither is served.
+        """
+        again = [each for each in group if each.attempt]
+        if not again:
+            return
+        known, channel = group[0].known, group[0].known.channel
+        first = known.raises.get(totals.base, 0)
+        wanted = [[raise_id(channel, totals.base, first + step) for step in range(STEPS_MAX)]]
+        for each in again:
+            ceiling, steps = each.presented.ceiling, range(each.attempt, each.attempt + STEPS_MAX)
+            wanted.append([charge_id(channel, ceiling, step) for step in steps])
+        found = self._ledger.lookup_results([number for ids in wanted for number in ids])
+        refused = [each is not None and not each.status.accepted for each in found]
+        places = range(0, len(refused), STEPS_MAX)
+        raised, *charged = ([*refused[at : at + STEPS_MAX], False].index(False) for at in places)
+        known.raises[totals.base] = max(known.raises.get(totals.base, 0), first + raised)
+        for each, passed in zip(again, charged, strict=True):
+            # Whose ids were all refused takes the last again, until its rounds are over.
+            each.attempt = min(each.attempt + passed, ATTEMPTS_MAX - 1)
 
     def _concluded(
         self,
@@ -429,16 +457,19 @@ def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
     found = Plan(totals)
     plain: list[int] = []
     rising: list[int] = []
+    copies: list[int] = []
     ceilings: set[int] = set()
     for index, call in enumerate(calls):
         allowed = judge(found.totals, ceiling=call.ceiling, amount=call.amount)
         if isinstance(allowed, Refusal):
             found.refusals[index] = allowed
             continue
-        # A copy in the same breath would take the others down.
-        is_rising = call.ceiling > totals.signed and call.ceiling not in ceilings
+        # A copy in the same breath would take the others down, within them or before them.
+        if call.ceiling in ceilings:
+            copies.append(index)
+        else:
+            (rising if call.ceiling > totals.signed else plain).append(index)
         ceilings.add(call.ceiling)
-        (rising if is_rising else plain).append(index)
         found.totals = found.totals.after(allowed, call.amount)
     for index in plain:
         found.places[index] = len(found.transfers)
@@ -451,6 +482,9 @@ def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
     for index in rising:
         found.places[index] = len(found.transfers)
         found.transfers.append(_charging(known, calls[index], is_linked=index != rising[-1]))
+    for index in copies:
+        found.places[index] = len(found.transfers)
+        found.transfers.append(_charging(known, calls[index], is_linked=False))
     return found
 
 
