@@ -21,6 +21,7 @@ from tests.flow.banking import (
 )
 from tests.flow.harness import World
 from tests.flow.policing import Desk
+from tests.flow.test_bank_return import told
 from tests.flow.wiring import VAULT
 from tests.rails.test_bank_files import camt, entry
 
@@ -200,6 +201,23 @@ def test_an_account_that_is_empty_is_closed_by_two_and_its_books_stay(world: Wor
     with pytest.raises(UnexpectedState, match="is not empty"):
         two.confirm(own.id, digest_of(change, own))
     bank_change.decline(two.desk.parts, own.id, actor=two.two.actor, livemode=False)
+
+
+def test_a_charge_of_the_bank_keeps_no_account_open_and_an_unread_statement_does(
+    world: World,
+) -> None:
+    two = Two(world)
+    own = own_account(world, opening=500)
+    deliver(world, own.id, told(500, (-500, None)))
+    wait_projected(world.database.url)
+    [charge] = lines(world)
+    assert (charge.units, charge.outcome, charge.status) == (-500, "suspense", "booked")
+    _, change = two.close(own.id)
+    # What came after one that is missing still is money: nobody closes an account over it.
+    deliver(world, own.id, told(700, (300, "Late"), number=3))
+    assert statements(world)[-1].status == "waiting"
+    with pytest.raises(UnexpectedState, match="Lines of this account"):
+        two.confirm(own.id, digest_of(change, own))
 
 
 def test_what_is_closed_is_used_no_more_and_its_names_are_free(world: World) -> None:

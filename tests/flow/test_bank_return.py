@@ -9,6 +9,7 @@ from sqlalchemy import select
 from tests.flow.banking import (
     OPENING,
     PAYEE,
+    UNIT,
     at_bank,
     deliver,
     found_at_banks,
@@ -34,12 +35,14 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.freeze import Freeze
+from sakk.core.ledger_break import LedgerBreak
 from sakk.flow import bank_assignment, bank_return, bank_return_order
 from sakk.flow.bank_return import ReturnRequest
 from sakk.flow.step_up import StepUp
 from sakk.rails.bank.reader import StatusReport
 from sakk.store import case as cases
 from sakk.store import freeze as freezes
+from sakk.store import ledger_break as breaks
 from sakk.store.bank_file import bank_file_contents, bank_files
 from sakk.store.bank_return import bank_returns
 from sakk.store.database import fetch_all
@@ -269,6 +272,12 @@ def test_an_account_that_the_line_does_not_name_is_said_and_confirmed(world: Wor
     deliver(world, own.id, back)
     assert [each.outcome for each in lines(world)][-2:] == ["undone", "undone"]
     assert (suspense(world, own), house.row(row).status) == (42, "booked")
+    # So it does where both stand in one statement, whatever the bank says why.
+    again = told(opening - 633, (-600, "Tom"), (600, "Tom"), name=name, number=5)
+    reason = b"</RltdPties><RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf>"
+    deliver(world, own.id, again.replace(b"</RltdPties>", reason))
+    assert [each.outcome for each in lines(world)][-2:] == ["undone", "undone"]
+    assert (suspense(world, own), house.row(row).status) == (42, "booked")
     assert found_at_banks(world) == []
     world.check()
 
@@ -300,6 +309,28 @@ def test_what_the_bank_refused_and_moved_after_all_goes_back_once(world: World) 
     assert house.row(second).status == "rejected"
     with pytest.raises(UnexpectedState, match="may have gone already"):
         house.confirm(again)
+    # So it is when two people have corrected the break that is of it.
+    with world.database.begin() as connection:
+        made = LedgerBreak(
+            id=new_id("brk"),
+            livemode=False,
+            key=f"bank_line:{lines(world)[-1].id}",
+            scope="banks",
+            kind="bank_without_ledger",
+            subject=None,
+            unit=UNIT,
+            units=-400,
+            detail="",
+            status="corrected",
+            first_run="",
+            last_run="",
+            created=world.clock(),
+        )
+        breaks.insert(connection, [made])
+        with pytest.raises(UnexpectedState):
+            bank_assignment.check_there(connection, two)
+        breaks.write(connection, replace(made, corrected_at=world.clock()))
+        bank_assignment.check_there(connection, two)
     # What takes it back comes to nothing with it: it is nobody's to send anywhere.
     deliver(world, own.id, told(opening - 700, (400, "Two"), name=name, number=4))
     credit = lines(world)[-1]

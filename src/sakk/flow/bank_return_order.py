@@ -245,6 +245,8 @@ def follow(
     """Of these lines, in their order, those that carry a return out or bring it back, by line."""
     current = dict(known)
     found: dict[str, BankReturn] = {}
+    # What the return was not of these lines, which nothing in suspense shows yet.
+    loose: list[BankLine] = []
     for line in rows:
         row = current.get((line.end_to_end_id or "").upper())
         if row is None:
@@ -261,7 +263,7 @@ def follow(
             )
             if difference:
                 events.append(connection, [return_event(row, news.BANK_RETURN_DIFFERS)], now=now)
-        elif rules.comes_back(row, line) and lines.lock_opposite(connection, line) is None:
+        elif rules.comes_back(row, line) and not _is_of_another(connection, line, loose):
             row = replace(
                 row,
                 status=BankReturnStatus.returned.value,
@@ -272,11 +274,26 @@ def follow(
             )
             events.append(connection, [return_event(row, news.BANK_RETURN_FAILED)], now=now)
         else:
+            loose.append(line)
             continue
         current[row.end_to_end_id] = found[line.id] = row
         fields = ("status", "debit_line", "return_line", "fee_units", "difference_units")
         store.change(connection, [row], *fields, "ended_at", "reason_code", "reason")
     return found
+
+
+def _is_of_another(connection: Connection, line: BankLine, loose: list[BankLine]) -> bool:
+    """Does a credit take back another debit with its name, which the return was not?
+
+    ``loose``: of the same statements; each is taken back once.
+    """
+    name = (line.end_to_end_id or "").upper()
+    for each in loose:
+        is_same = each.bank_account == line.bank_account and each.units == -line.units
+        if is_same and (each.end_to_end_id or "").upper() == name:
+            loose.remove(each)
+            return True
+    return lines.lock_opposite(connection, line) is not None
 
 
 def _stands(connection: Connection, row: BankReturn) -> bool:

@@ -52,9 +52,15 @@ _UNFINISHED = {
         "SELECT 1 FROM bank_returns WHERE bank_account = :account"
         " AND status IN ('awaiting', 'confirmed', 'ordered', 'sent', 'accepted') LIMIT 1"
     ),
+    # A debit in suspense is nobody's to decide about, as every bank's charge is; what a statement
+    # says that came too early is money that was not looked at.
     Unfinished.lines: text(
-        "SELECT 1 FROM bank_lines WHERE bank_account = :account"
-        " AND (status IN ('new', 'matched') OR outcome IN ('suspense', 'held')) LIMIT 1"
+        "SELECT 1 FROM (SELECT 1 FROM bank_lines WHERE bank_account = :account"
+        " AND status IN ('new', 'matched')"
+        " UNION ALL SELECT 1 FROM bank_lines WHERE bank_account = :account"
+        " AND outcome IN ('suspense', 'held') AND units > 0"
+        " UNION ALL SELECT 1 FROM bank_statements WHERE bank_account = :account"
+        " AND status = 'waiting') waits LIMIT 1"
     ),
 }
 

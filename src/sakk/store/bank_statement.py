@@ -15,7 +15,9 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    exists,
     func,
+    literal,
     literal_column,
     select,
     text,
@@ -34,6 +36,7 @@ from sakk.core.bank_statement import (
 )
 from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
+from sakk.store.ledger_break import breaks
 from sakk.store.schema import Timestamp, Units, metadata
 
 # More lines that wait for a person are not counted for a page.
@@ -277,15 +280,22 @@ def lock_opposite(connection: Connection, line: BankLine) -> BankLine | None:
 
 
 def any_debit(connection: Connection, bank_account: str, end_to_end_ids: Collection[str]) -> bool:
-    """Does a debit with one of these names stand in suspense?"""
+    """Does a debit with one of these names stand in suspense, of which two people booked no
+    correction?"""
     if not end_to_end_ids:
         return False
     c = bank_lines.c
+    is_corrected = exists().where(
+        breaks.c.livemode == c.livemode,
+        breaks.c.key == literal("bank_line:") + c.id,
+        breaks.c.corrected_at.is_not(None),
+    )
     statement = select(c.id).where(
         c.bank_account == bank_account,
         among(func.upper(c.end_to_end_id), sorted(set(end_to_end_ids))),
         c.units < 0,
         c.outcome == Outcome.suspense.value,
+        ~is_corrected,
     )
     return connection.execute(statement.limit(1)).first() is not None
 
