@@ -162,6 +162,7 @@ def test_what_is_shown() -> None:
 
 
 def test_few_unpaid_purchases_hold_the_last_pieces() -> None:
-    plenty = replace(TEA, stock=SCARCE_BELOW + 2)
+    # All that one visitor may begin leaves some of what there is plenty of.
+    plenty = replace(TEA, stock=SCARCE_BELOW + 2 * UNPAID_OF_PLENTY_MAX)
     assert unpaid_max([(plenty, 2), (replace(TEA, stock=None), 9)]) == UNPAID_OF_PLENTY_MAX
     assert unpaid_max([(plenty, 2), (plenty, 3)]) == UNPAID_MAX

@@ -29,8 +29,9 @@ OPEN_PURCHASES_MAX: Final = 500
 # version 6, closes a shop to nobody who has one.
 ANONYMOUS_MAX: Final = OPEN_PURCHASES_MAX // 2
 # What one buyer, or one network of addresses, may begin at a shop and leave unpaid in this time: by
-# six, each for half an hour, its last pieces would be held around the clock. Where more than some
-# pieces are left nobody is kept from them: behind one address of a carrier there are thousands.
+# six, each for half an hour, its last pieces would be held around the clock. Where so many are
+# left that one visitor can not take them nobody is kept from them: behind one address of a carrier
+# there are thousands.
 UNPAID_MAX: Final = 5
 UNPAID_OF_PLENTY_MAX: Final = 50
 SCARCE_BELOW: Final = 20
@@ -232,10 +233,10 @@ def read_cart(
 
 
 def unpaid_max(cart: Sequence[tuple[Product, int]]) -> int:
-    """How many purchases like this one visitor may begin and leave unpaid: few where a product has
-    hardly any pieces left beside it."""
+    """How many purchases like this one visitor may begin and leave unpaid: few where, by many of
+    them, a product would have hardly any pieces left."""
     is_scarce = any(
-        product.stock is not None and product.stock - quantity < SCARCE_BELOW
+        product.stock is not None and product.stock - quantity * UNPAID_OF_PLENTY_MAX < SCARCE_BELOW
         for product, quantity in cart
     )
     return UNPAID_MAX if is_scarce else UNPAID_OF_PLENTY_MAX
