@@ -7,18 +7,27 @@ from pathlib import Path
 
 import pytest
 from tests.flow.harness import World
+from tests.flow.policing import Desk
 from tests.flow.ticker import Ticker, ticking
 
 from sakk.core import rate_source as sources
-from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.errors import (
+    ParameterInvalid,
+    PermissionDenied,
+    ResourceMissing,
+    UnexpectedState,
+)
 from sakk.core.rate import Market, read_price
+from sakk.core.rate_proposal import digest_of
 from sakk.core.rate_source import BODY_BYTES_MAX, RateSource, SourceKind
 from sakk.flow import rate as flow
+from sakk.flow import rate_proposal as proposals
 from sakk.flow.context import Parts
 from sakk.flow.rate_fetch import Fetcher
 from sakk.store import event as events
 from sakk.store import rate as store
 from sakk.store.database import Database
+from sakk.store.identity import new_id
 from sakk.store.seed import seed_currencies
 
 BINANCE = "/api/v3/ticker/bookTicker?symbol=USDTUSD"
@@ -182,6 +191,28 @@ def test_a_person_stops_and_lets_go(database: Database) -> None:
                 flow.put_peg(connection, now=now, **wrong)
             assert caught.value.param == param
     assert told(database) == ["peg.stopped usdc", "peg.resumed usdc"]
+
+
+def test_what_was_proposed_in_one_mode_is_confirmed_in_no_other(database: Database) -> None:
+    desk = Desk(database, new_id("acct"))
+    with database.begin() as connection:
+        seed_currencies(connection)
+    put(desk.parts, "desk", SourceKind.csv, "/rates.csv", "usdt-usd")
+    one = desk.admins()[0]
+    with database.begin() as connection:
+        flow.set_enabled(connection, "desk", enabled=False, now=desk.now)
+        proposals.propose_enabled(connection, "desk", actor=one.actor, livemode=False, now=desk.now)
+        said = store.find_source(connection, "desk")
+    assert said is not None
+    # Whoever works in both modes is two persons, and stands for nobody else.
+    live = desk.admin("ann", livemode=True)
+    with pytest.raises(PermissionDenied, match="other mode"):
+        proposals.confirm_source(desk.parts, "desk", live.yes(digest_of(said)), livemode=True)
+    with database.begin() as connection:
+        proposals.decline_source(connection, "desk", actor=live.actor, livemode=True)
+        after = store.find_source(connection, "desk")
+    assert after is not None
+    assert (after.enabled, after.proposal) == (False, None)
 
 
 def test_a_source_that_breaks_keeps_no_other_from_being_heard(

@@ -153,6 +153,11 @@ def _confirm(
         by = _officer(connection, word.actor, livemode=livemode)
         row = find(connection, name)
         said = _said(row)
+        if said["livemode"] is not livemode:
+            # One person is two, a mode each: neither stands for the other.
+            raise PermissionDenied(
+                "This was proposed in the other mode: decline it, and propose it here."
+            )
         by.second(word.digest).check(
             proposed_by=said["by"],
             shown=rules.digest_of(row),
