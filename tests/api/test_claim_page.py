@@ -20,6 +20,7 @@ CLAIM = Claim(
     currency="usdc",
     networks=[ClaimNetwork("eip155:84532", "Base Sepolia", "USDC")],
     network="eip155:84532",
+    network_name="Base Sepolia",
     address=ADDRESS,
     tx_hash="0x" + "ab" * 32,
     expires_at=datetime(2026, 5, 4, 12, tzinfo=UTC),
@@ -29,6 +30,7 @@ CLAIM = Claim(
 POISONED = {
     "merchant": replace(CLAIM, merchant=HOSTILE),
     "name of a network": replace(CLAIM, networks=[ClaimNetwork("eip155:84532", HOSTILE, "USDC")]),
+    "name of what was given": replace(CLAIM, networks=[], network_name=HOSTILE),
     "network": replace(CLAIM, networks=[ClaimNetwork(HOSTILE, "Base", "USDC")], network=HOSTILE),
     "symbol": replace(CLAIM, networks=[ClaimNetwork("eip155:84532", "Base", HOSTILE)]),
     "currency": replace(CLAIM, currency=HOSTILE, networks=[]),
@@ -60,3 +62,9 @@ def test_every_field_stays_text(language: str) -> None:
         shown += any("<x-evil>" in each for each in reader.shown)
     # It is shown for what it is wherever the step shows the field.
     assert shown >= len(ClaimStatus)
+
+
+def test_a_network_that_was_given_is_said_by_its_name() -> None:
+    given = replace(CLAIM, status=ClaimStatus.given, networks=[])
+    page = render(given, language="en", path="/refund_claims/x").decode()
+    assert '<bdi class="name">Base Sepolia</bdi>' in page

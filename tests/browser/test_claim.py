@@ -45,8 +45,11 @@ def _claim(status: ClaimStatus) -> Claim:
         amount=25_000_000,
         amount_decimal="25.000000",
         currency="usdc",
-        networks=[ClaimNetwork("eip155:84532", HOSTILE, "USDC")],
+        networks=[]
+        if status is ClaimStatus.sent
+        else [ClaimNetwork("eip155:84532", HOSTILE, "USDC")],
         network="eip155:84532" if is_placed else None,
+        network_name=HOSTILE if status is ClaimStatus.sent else None,
         address="0x" + "5b" * 20 if is_placed else None,
         tx_hash=HOSTILE if status is ClaimStatus.sent else None,
         expires_at=None,

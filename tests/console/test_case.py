@@ -43,6 +43,8 @@ def test_two_officers_take_a_case_from_the_queue_to_its_end(office: Office) -> N
     page = first.get(path)
     for fact in ("Mixer", "mixers", "50.0001", "a mixer", "sidorow", "sidorov", "87 %"):
         assert fact in page.text, fact
+    assert "Money from or to a mixer (Mixer)" in page.said
+    assert "(mixer)" not in page.said
     assert ("<script>alert" in page.text, "\u202e" in page.text) == (False, False)
 
     assert first.post(f"{path}/take").location == path

@@ -201,6 +201,7 @@ def test_the_regime_and_who_reports_are_set_up_by_an_officer(office: Office) -> 
     page = viewer.get("/console/regime")
     assert all(each in page.said for each in ("European Union", "Example Pay AG", LEI, "1 day"))
     assert 'name="institution"' not in page.text
+    assert "European Union" in viewer.get("/console/travel_rules").said
     written = json.loads(_field(officer.get("/console/regime").text, "written"))
     stricter = {"regime": "written", "written": json.dumps(written | {"silence": "no"})}
     told = officer.post("/console/regime", stricter | ours | {"lei": LEI})
@@ -326,7 +327,11 @@ def test_what_a_transfer_lacks_is_told_by_an_officer(office: Office) -> None:
     officer = office.browser(office.person("compliance"))
     office.prove()
     page = officer.get(path)
-    for words in ("Of who receives", "Who keeps the wallet: an institution, or its owner?"):
+    for words in (
+        "Of who receives",
+        "Who keeps the wallet: an institution, or its owner?",
+        "recommendation 16",
+    ):
         assert words in page.said, words
     officer.get(path)
     lone = officer.post(f"{path}/supply", {"of": "beneficiary", "name": "Lee"})

@@ -77,7 +77,7 @@ def test_one_proposes_a_policy_and_another_puts_it_in_force(office: Office) -> N
     stale = policy_of(office)
     fresh = policy_of(office)
     page = approver.get(f"/console/policies/{stale}?last=10")
-    assert "Sum of 86,400 seconds, per account" in page.said
+    assert "Sum within 1 day, per account" in page.said
     digest = re.findall(r'name="digest" value="(\w+)"', page.text)[0]
     assert approver.post(f"/console/policies/{stale}/approve", {"digest": digest}).status == 303
     got = approver.post(f"/console/policies/{fresh}/approve", {"digest": digest})

@@ -52,6 +52,7 @@ def test_what_the_holder_of_a_link_may_know() -> None:
         currency="usdc",
         networks=[ClaimNetwork("eip155:1", "Ethereum", "USDC")],
         network=None,
+        network_name=None,
         address=None,
         tx_hash=None,
         expires_at=datetime(2026, 1, 2, tzinfo=UTC),

@@ -158,6 +158,7 @@ def test_the_payer_says_where_to(world: World) -> None:
     assert refund_now(world, row).destination is None
     claimed = claim(world)
     assert (claimed.status, claimed.address) == ("given", PAYER)
+    assert (claimed.networks, claimed.network_name) == ([], looked.networks[0].name)
     with pytest.raises(UnexpectedState):
         claim(world, OTHER)
     world.run()

@@ -44,11 +44,12 @@ def render(
     if claim is not None and claim.network is not None:
         network = claim.network
     names = {} if claim is None else {each.network: each for each in claim.networks}
+    chosen, given = names.get(network), None if claim is None else claim.network_name
     return page.render(
         "api/claim.html",
         language=language,
         claim=claim,
-        symbol=names[network].symbol if network in names else symbol,
+        symbol=symbol if chosen is None else chosen.symbol,
         until=""
         if claim is None or claim.expires_at is None
         else f"{claim.expires_at:%Y-%m-%d %H:%M}",
@@ -56,7 +57,7 @@ def render(
         path=path,
         step=step or _step(claim),
         network=network,
-        network_name=names[network].name if network in names else network,
+        network_name=(given or network) if chosen is None else chosen.name,
         address=address or entered.address,
     )
 

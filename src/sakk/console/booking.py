@@ -117,3 +117,11 @@ KINDS: Final[Mapping[str, str]] = {
     AccountCode.unclaimed.name: mark("Waits to be claimed"),
     AccountCode.gift_card.name: mark("Left on a gift card"),
 }
+
+
+def unit_sign(unit: str, signs: Mapping[str, tuple[str, int]]) -> str:
+    """A unit as people call it: a token by its sign, a currency without its mode.
+
+    ``signs`` has the sign and the scale of every listed token.
+    """
+    return signs[unit][0] if unit in signs else unit.removeprefix("test/")

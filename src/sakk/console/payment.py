@@ -259,7 +259,7 @@ def ledger_lines(connection: Connection, visit: Visit, rows: Sequence[str]) -> l
     """What the ledger booked for some rows: for the operator's people, who know its accounts."""
     if not visit.is_operator or not rows:
         return []
-    scales = networks.unit_decimals(connection)
+    scales, signs = networks.unit_decimals(connection), symbols(connection)
     return [
         {
             "at": datetime.fromtimestamp(each.timestamp_ns / 1e9, UTC),
@@ -267,7 +267,7 @@ def ledger_lines(connection: Connection, visit: Visit, rows: Sequence[str]) -> l
             "debit": each.debit or "",
             "credit": each.credit or "",
             "amount": money.format_decimal(each.amount, scales.get(each.unit or "", 0)),
-            "unit": (each.unit or "").removeprefix("test/"),
+            "unit": booking.unit_sign(each.unit or "", signs),
             "status": each.status,
         }
         for each in story.list_booked(connection, rows)

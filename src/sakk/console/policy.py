@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
+from sakk.console.rule_words import RuleWords
 from sakk.console.team import ROLES
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import policy as rules
@@ -243,8 +244,8 @@ def _line(visit: Visit, rule: Mapping[str, Any]) -> dict[str, Any]:
         fits.append((gettext("Amount"), _range(visit, rule["amount"])))
     if "period" in rule:
         period = rule["period"]
-        seconds, per = number(str(period["seconds"])), gettext(PERS[period["per"]])
-        span = gettext("Sum of {seconds} seconds, {per}", seconds=seconds, per=per)
+        time, per = RuleWords(visit).time(period["seconds"]), gettext(PERS[period["per"]])
+        span = gettext("Sum within {time}, {per}", time=time, per=per)
         fits.append((span, _range(visit, period)))
     return {
         "name": rule["name"],

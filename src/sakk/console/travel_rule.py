@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement
 
 from sakk.console.beneficiary import TYPES, WALLETS
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
+from sakk.console.regime import NAMES as REGIMES
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core.errors import ParameterInvalid, SealedElsewhere
@@ -222,6 +223,7 @@ def index(visit: Visit, query: TravelQuery) -> Page | Download:
         "list": listing(visit, query, window, window.rows),
         "scales": scales,
         "regime": regime,
+        "regimes": REGIMES,
         "statuses": STATUSES,
         "exchanges": EXCHANGES,
         "directions": DIRECTIONS,
@@ -410,6 +412,7 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             "message": MESSAGES,
             "kind": MESSAGE_KINDS,
             "ownership": OWNERSHIPS,
+            "regime": REGIMES,
         },
     }
     return Page("console/travel_rule.html", values)

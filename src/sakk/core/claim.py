@@ -42,7 +42,8 @@ class ClaimNetwork:
 class Claim:
     """What the holder of a link may know: how much, by whom, on which networks, and how far it is.
 
-    ``address`` in lower case, once it is given or looked at.
+    ``address`` in lower case, once it is given or looked at; ``network_name`` is what people call
+    the ``network`` that was given.
     """
 
     status: ClaimStatus
@@ -52,6 +53,7 @@ class Claim:
     currency: str
     networks: Sequence[ClaimNetwork]
     network: str | None
+    network_name: str | None
     address: str | None
     tx_hash: str | None
     expires_at: datetime | None

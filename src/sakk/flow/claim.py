@@ -101,6 +101,7 @@ def _of_recovery(connection: Connection, recovery: Recovery, *, now: datetime) -
         if status is ClaimStatus.open
         else [],
         network=recovery.network if recovery.destination is not None else None,
+        network_name=found.name if recovery.destination is not None else None,
         address=recovery.destination,
         tx_hash=recovery.tx_hash,
         expires_at=recovery.claim_expires_at,
@@ -125,6 +126,7 @@ def _of_refund(connection: Connection, refund: Refund, *, now: datetime) -> Clai
         if status is ClaimStatus.open
         else [],
         network=refund.network if refund.destination is not None else None,
+        network_name=names.get(refund.network or "") if refund.destination is not None else None,
         address=refund.destination,
         tx_hash=refund.tx_hash,
         expires_at=refund.claim_expires_at,
