@@ -2,8 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,64 +9,12 @@ import httpx2
 import pytest
 
 from sakk.client.webhook import WebhookVerificationError, verify
-from tests.browser.frame import PHONE, ROOT, Browser, Page
+from tests.browser.frame import PHONE, Browser, Page
+from tests.browser.walk import PATIENCE_SECONDS, Walk, day_of
 from tests.receiver import Answer, Receiver
 
-GUIDE = Path(ROOT / "docs/guides/console.md").read_text()
-TRADER, DEVELOPER = (
-    GUIDE.partition(f"## A day of a {who}")[2].partition("\n## ")[0]
-    for who in ("market trader", "developer")
-)
+TRADER, DEVELOPER = day_of("market trader"), day_of("developer")
 HOME = "0x8ba1f109551bD432803012645Ac136ddd64DBA72"
-PATIENCE_SECONDS = 20.0
-
-
-class Walk:
-    """A person who knows one day of the guide: what they press stands there, word by word."""
-
-    def __init__(self, page: Page, guide: str, sandbox: dict[str, Any], way_in: str) -> None:
-        self.page, self._guide, self._account = page, guide, sandbox["account"]
-        page.goto(way_in)
-        page.call("click", "main button")
-        page.call("waitForURL", "**/console")
-        page.goto("/console/look")
-        page.call("click", f"form:has(input[value='{self._account}']) button")
-        page.call("waitForURL", "**/console")
-
-    def opens(self, menu: str) -> None:
-        """Go to a place of the menu."""
-        assert menu in self._guide, f"the guide does not say {menu!r}"
-        self.page.call("click", f"nav a:text-is('{menu}')")
-        self.page.awaits(f"nav a[aria-current]:text-is('{menu}')")
-
-    def presses(self, words: str, arrives: str) -> None:
-        """Press what is called so, and see what follows."""
-        self.reads(words)
-        named = ("button", "a", "summary")
-        where = ", ".join(f"main {each}:text-is('{words}')" for each in named)
-        open_ = "[...document.querySelectorAll('main details[open] > summary')]"
-        # What a list that is empty has open already.
-        if words not in self.page.evaluate(f"{open_}.map((each) => each.textContent.trim())"):
-            self.page.call("click", where)
-        self.page.awaits(arrives)
-
-    def reads(self, words: str) -> None:
-        """The guide has the very words."""
-        assert f"*{words}*" in self._guide, f"the guide does not say *{words}*"
-
-    def link(self, pattern: str) -> str:
-        """A link that the page tells in its text."""
-        found = re.search(rf"http://[^\s/]+({pattern}\S+)", self.page.text("body"))
-        assert found is not None, self.page.text("body")
-        return found[1]
-
-
-@pytest.fixture
-def money(sandbox: dict[str, Any]) -> Iterator[httpx2.Client]:
-    """What the account has, as the API says it."""
-    head = {"Authorization": f"Bearer {sandbox['secret_key']}"}
-    with httpx2.Client(base_url=sandbox["api"], headers=head) as client:
-        yield client
 
 
 def available(money: httpx2.Client) -> int:
