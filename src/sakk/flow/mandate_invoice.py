@@ -103,17 +103,22 @@ def _networks(terms: Terms, asked: Sequence[str] | None, catalogue: Catalogue) -
 
     It may name others than there are here, for what its agent pays.
     """
-    if not terms.networks:
-        return None if asked is None else list(asked)
-    allowed = [each for each in terms.networks if each != HERE]
     here = {
         name
         for name, each in catalogue.networks.items()
         if each.enabled and each.livemode == terms.livemode
     }
+    for place, each in enumerate(asked or ()):
+        if each not in here:
+            raise ParameterInvalid(
+                f"There is no network {each!r} here. GET /v1/networks lists them.",
+                param=f"networks[{place}]",
+            )
+    if not terms.networks:
+        return None if asked is None else list(asked)
+    allowed = [each for each in terms.networks if each != HERE]
     wanted = [each for each in allowed if each in here] if asked is None else list(asked)
-    other = next((each for each in wanted if each not in allowed), None)
-    if other is not None or not wanted:
+    if not wanted or not set(wanted) <= set(allowed):
         raise refused(Limit.network, f"The mandate allows {', '.join(allowed) or 'no chain'}.")
     return wanted
 
