@@ -14,7 +14,7 @@ from sakk.console.route import Screen
 from sakk.console.table import ENTRANCES, SCREENS
 from sakk.core.role import ACCOUNT_ROLES, RESOURCES, Role, may
 from sakk.pages.limit import TokenBuckets
-from tests.console.browser import Browser
+from tests.console.browser import ORIGIN, Browser
 from tests.console.objects import objects
 from tests.console.office import Office
 
@@ -112,9 +112,7 @@ def test_nothing_of_another_tenants_is_there(office: Office, browsers: dict[str,
     assert left == 1
 
 
-def test_roles_in_an_account_do_not_reach_the_operators_own(
-    office: Office, browsers: dict[str, Browser]
-) -> None:
+def test_roles_in_an_account_do_not_reach_the_operators_own(office: Office) -> None:
     """Whoever owns an account may give roles in it to one of the operator's people."""
     browser = office.browser(office.person("viewer", alice=["owner"]))
     browser.post("/console/look", {"account": office.alice})
@@ -128,6 +126,11 @@ def test_roles_in_an_account_do_not_reach_the_operators_own(
 def test_nothing_is_open_to_who_is_not_signed_in(office: Office) -> None:
     stranger = office.browser()
     stranger.get("/console/sign-in")
+    # A large file is read of who is signed in alone.
+    for browser, is_read in ((stranger, False), (office.browser(office.person("viewer")), True)):
+        headers = {"origin": ORIGIN, "content-type": "application/octet-stream"}
+        got = browser.send_bytes("POST", "/console/lists", bytes(2 << 20), headers)
+        assert (got.status != 413) is is_read
     for screen in SCREENS:
         path = re.sub(r"{\w+}", "made_up", screen.path)
         got = stranger.send(screen.method, path, headers={"origin": "http://localhost:8402"})

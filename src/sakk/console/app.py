@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -10,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from sakk.console.door import Door
 from sakk.console.request import arrived
 from sakk.console.respond import HSTS, SECURITY, Response
-from sakk.console.route import ROOT
+from sakk.console.route import BODY_BYTES_MAX, ROOT
 from sakk.console.table import ENTRANCES, SCREENS
 from sakk.console.visit import ConsoleSettings
 from sakk.flow.context import Parts
@@ -72,16 +73,22 @@ class Console:
             return _plain(503, "Too many requests are waiting. Try again in a second.")
         self._inside += 1
         try:
-            body = await _body(receive, self.door.body_bytes_max(scope["path"]))
-            if body is None:
-                return _plain(413, "The form is too large, or took too long to arrive.")
             request = arrived(
                 scope,
-                body,
+                b"",
                 request_id=identifier,
                 trusted_proxies=self._settings.trusted_proxies,
             )
             loop = asyncio.get_running_loop()
+            bytes_max = self.door.body_bytes_max(request.path)
+            if bytes_max > BODY_BYTES_MAX:
+                # So many large files at once are the memory of a machine: no stranger sends one.
+                is_known = await loop.run_in_executor(self._threads, self.door.knows, request)
+                bytes_max = bytes_max if is_known else BODY_BYTES_MAX
+            body = await _body(receive, bytes_max)
+            if body is None:
+                return _plain(413, "The form is too large, or took too long to arrive.")
+            request = replace(request, body=body)
             return await loop.run_in_executor(self._threads, self.door.answer, request)
         finally:
             self._inside -= 1

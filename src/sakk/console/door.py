@@ -114,6 +114,13 @@ class Door:
             default=1 << 16,
         )
 
+    def knows(self, request: Arrived) -> bool:
+        """Is a POST from somebody who is signed in?"""
+        token = request.cookies.get(self.cookies.sign_in)
+        if token is None or request.method != "POST":
+            return False
+        return flow.find(self.parts, token) is not None
+
     def answer(self, request: Arrived) -> Response:
         """Answer a request; every error becomes a page too."""
         language = self._language(request, None)

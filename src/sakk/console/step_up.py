@@ -58,7 +58,8 @@ def read_proof(given: Values) -> tuple[Proof | None, Values]:
         if name.startswith(FILE):
             carried = value if isinstance(value, list) else [value]
             files = [_read_file(each) for each in carried if isinstance(each, str)]
-            rest[name.removeprefix(FILE)] = files[0] if len(files) == 1 else [*files]
+            if files:
+                rest[name.removeprefix(FILE)] = files[0] if len(files) == 1 else [*files]
         elif name not in (CODE, PASSKEY):
             rest[name] = value
     return (None if code is None and passkey is None else Proof(code, passkey)), rest
