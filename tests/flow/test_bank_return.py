@@ -342,6 +342,37 @@ def test_what_the_bank_refused_and_moved_after_all_goes_back_once(world: World) 
     world.check()
 
 
+def test_a_debit_that_comes_before_an_order_leaves_it_unwritten(world: World) -> None:
+    own = own_account(world)
+    deliver(world, own.id, told(OPENING, (300, "One"), (50, "Two")))
+    house = House(world)
+    line, _ = sorted(incoming(world), key=lambda each: each.number)
+    house.confirm(house.propose(line, iban=PAYEE))
+    world.run_only("bank.return", "bank.send")
+    [first] = house.rows()
+    refused = StatusReport(message_id=first.file or "", code="RJCT", reason_code="AC04")
+    with world.database.begin() as connection:
+        bank_return_order.report(connection, refused, file=first.file or "", now=world.clock())
+    again = house.propose(line, iban=PAYEE)
+    house.confirm(again)
+    # Before it is ordered the statement shows that the bank carried the first one out after all.
+    stop = Freeze(
+        id=new_id("frz"), account_id=None, reason="drill", origin="cli", created=world.clock()
+    )
+    with world.database.begin() as connection:
+        freezes.insert(connection, stop)
+    name = first.end_to_end_id
+    deliver(world, own.id, told(OPENING + 350, (-300, "One"), name=name, number=2))
+    with world.database.begin() as connection:
+        freezes.lift(connection, [stop.id], reason="over", now=world.clock())
+    world.run()
+    assert (house.row(again).status, len(orders(world))) == ("rejected", 1)
+    assert {each.outcome for each in incoming(world)} == {"suspense"}
+    assert suspense(world, own) == 50
+    with pytest.raises(UnexpectedState, match="may have gone already"):
+        house.propose(line, iban=PAYEE)
+
+
 def test_a_freeze_holds_a_file_of_returns_and_its_day_is_a_later_one(world: World) -> None:
     own = own_account(world)
     pay_in(world, own, 700, "a")

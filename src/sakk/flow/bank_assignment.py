@@ -148,14 +148,19 @@ def _check(connection: Connection, line: BankLine, *, livemode: bool) -> None:
 
 
 def check_there(connection: Connection, line: BankLine) -> None:
-    """UnexpectedState where a debit stands in suspense that may be this money: it has the name of a
-    return of it that the bank had refused, or of the order that the line itself names."""
-    names = [each.end_to_end_id for each in bank_returns.list_of_line(connection, line.id)]
-    own = line.end_to_end_id or ""
-    if expand(own, PAYOUT_PREFIX) or expand(own, RETURN_PREFIX):
-        names.append(own.upper())
-    if lines.any_debit(connection, line.bank_account, names):
+    """UnexpectedState where a debit stands in suspense that may be this money."""
+    if may_be_gone(connection, line):
         raise UnexpectedState(
             "A debit with the name of this money's order stands in suspense: it may have gone"
             " already. Ask the bank, and correct that first."
         )
+
+
+def may_be_gone(connection: Connection, line: BankLine) -> bool:
+    """Does a debit stand in suspense that may be this money: with the name of a return of it that
+    the bank had refused, or of the order that the line itself names?"""
+    names = [each.end_to_end_id for each in bank_returns.list_of_line(connection, line.id)]
+    own = line.end_to_end_id or ""
+    if expand(own, PAYOUT_PREFIX) or expand(own, RETURN_PREFIX):
+        names.append(own.upper())
+    return lines.any_debit(connection, line.bank_account, names)

@@ -25,6 +25,7 @@ from sakk.core.case import CaseKind, Opening, Priority
 from sakk.core.country import is_country
 from sakk.core.name_screening import NameScreening, read_query
 from sakk.core.screening import Verdict
+from sakk.flow.bank_assignment import may_be_gone
 from sakk.flow.bank_payment import write_orders
 from sakk.flow.bank_return import return_event
 from sakk.flow.case import open_cases
@@ -79,9 +80,13 @@ def _order(connection: Connection, index: NameIndex, account: BankAccount, *, no
 
 
 def _is_clear(connection: Connection, index: NameIndex, row: BankReturn, *, now: datetime) -> bool:
-    """Is nobody like its sender on a list? Else it stops, and the line has a case again."""
+    """Is nobody like its sender on a list? Else it stops, and the line has a case again. Where the
+    money may have gone since two people agreed, it ends."""
     line = lines.find_line(connection, row.line, livemode=row.livemode)
     assert line is not None
+    if may_be_gone(connection, line):
+        _called_off(connection, row, now=now)
+        return False
     country = row.country
     countries = [country] if country is not None and is_country(country) else []
     query = read_query(row.holder[:NAME_LENGTH_MAX], countries=countries)
@@ -117,6 +122,19 @@ def _is_clear(connection: Connection, index: NameIndex, row: BankReturn, *, now:
     store.change(connection, [stopped], "status", "screening", "reason", "ended_at")
     events.append(connection, [return_event(stopped, news.BANK_RETURN_FAILED)], now=now)
     return False
+
+
+def _called_off(connection: Connection, row: BankReturn, *, now: datetime) -> None:
+    """A debit of the line's money came before this return's order: it is people's again."""
+    lines.change_line(connection, row.line, {"outcome": row.line_outcome})
+    ended = replace(
+        row,
+        status=BankReturnStatus.rejected.value,
+        reason="A debit with the name of an order of this money came in before it was ordered.",
+        ended_at=now,
+    )
+    store.change(connection, [ended], "status", "reason", "ended_at")
+    events.append(connection, [return_event(ended, news.BANK_RETURN_FAILED)], now=now)
 
 
 def _is_known(connection: Connection, line: BankLine, found: NameScreening) -> bool:
