@@ -21,7 +21,7 @@ from tests.console.test_table import filled
 # What is a file or a part of a page, or asks for more than a path says.
 LEFT_OUT = (
     *("/export", "/content", "/receipts", "/proofs", "/verify", "/report", "/file", "/exposures"),
-    *("{attachment}", "{document}", "/ledger/{account}", "/progress", "/tries", "/proof"),
+    *("{attachment}", "{document}", "/ledger/{account}", "/progress", "/tries", "/proof", "/code"),
 )
 # What a program lets through where a person is to read something.
 SLIPS = (
