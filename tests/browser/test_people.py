@@ -19,12 +19,14 @@ def _submits(page: Page, selector: str, arrives: str) -> None:
     page.call("waitForURL", f"**{arrives}")
 
 
-def test_a_passkey_is_made_and_signed_in_by(browser: Browser, sandbox: dict[str, Any]) -> None:
-    link = urlsplit(sandbox["console"])
+def test_a_passkey_is_made_and_signed_in_by(
+    browser: Browser, sandbox: dict[str, Any], way_in: str
+) -> None:
+    port = urlsplit(sandbox["console"]).port
     # Passkeys belong to a name, and this machine has one.
-    with browser.page(f"http://localhost:{link.port}") as page:
+    with browser.page(f"http://localhost:{port}") as page:
         page.add_authenticator()
-        visit(page, f"{link.path}?{link.query}" if link.query else link.path)
+        visit(page, way_in)
         _submits(page, "main button", "/console")
         for path in SCREENS:
             visit_in_all(page, path)

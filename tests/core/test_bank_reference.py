@@ -63,6 +63,23 @@ def test_what_the_code_says() -> None:
     assert whole.split("\n")[7] == ""
 
 
+def test_a_name_of_many_bytes_is_cut_and_no_other_field() -> None:
+    longest = "MT84MALT011000012345MTLCAST001S"
+    told = epc_text(
+        holder="𠮷\n" * 100, iban=longest, bic="COBADEFFXXX", reference=KNOWN[0], cents=10**11 - 1
+    )
+    assert len(told.encode()) <= 331
+    assert told.split("\n") == [
+        *("BCD", "002", "1", "SCT", "COBADEFFXXX", " ".join("𠮷" * 35), longest),
+        *("EUR999999999.99", "", KNOWN[0]),
+    ]
+    crowded = epc_text(
+        holder="𠮷" * 70, iban=longest, bic="COBADEFFXXX", reference=KNOWN[0], cents=10**11 - 1
+    )
+    assert 327 < len(crowded.encode()) <= 331
+    assert set(crowded.split("\n")[5]) == {"𠮷"}
+
+
 @pytest.mark.parametrize("cents", [0, -1, 10**11])
 def test_amounts_that_no_code_asks_for(cents: int) -> None:
     with pytest.raises(ParameterInvalid, match=r"0\.01 to 999999999\.99"):

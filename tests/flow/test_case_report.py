@@ -41,7 +41,7 @@ def draft(desk: Desk, row: Payout, words: Words = WORDS) -> bytes:
 def test_a_report_is_drafted_from_the_case(desk: Desk) -> None:
     row = waiting(desk)
     carl, _ = people(desk)
-    with pytest.raises(UnexpectedState, match="configured to report"):
+    with pytest.raises(UnexpectedState, match="Nobody is named who reports"):
         draft(desk, row)
     with pytest.raises(PermissionDenied):
         flow.configure(desk.parts, US, actor=desk.member("fay", "viewer").actor, livemode=False)

@@ -84,11 +84,14 @@ def epc_text(*, holder: str, iban: str, bic: str | None, reference: str, cents: 
             most=money.format_decimal(EPC_CENTS_MAX, 2),
         )
     amount = "" if cents is None else f"EUR{money.format_decimal(cents, 2)}"
-    lines = ["BCD", "002", "1", "SCT", bic or "", holder[:EPC_NAME_LENGTH_MAX], iban, amount]
-    text = "\n".join([*lines, "", reference])
-    # 70 characters of four bytes each are within the limit with all the rest.
-    assert len(text.encode()) <= EPC_BYTES_MAX
-    return text
+
+    def told(name: str) -> str:
+        return "\n".join(["BCD", "002", "1", "SCT", bic or "", name, iban, amount, "", reference])
+
+    # A name of 70 characters can be longer in bytes than the code has room for.
+    room = EPC_BYTES_MAX - len(told("").encode())
+    name = " ".join(holder.split())[:EPC_NAME_LENGTH_MAX]
+    return told(name.encode()[:room].decode(errors="ignore").rstrip())
 
 
 def printed(reference: str) -> str:
