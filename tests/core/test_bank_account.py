@@ -347,3 +347,17 @@ def test_servers_are_checked(
     with pytest.raises(ParameterInvalid) as raised:
         check_server(terms, livemode=True)
     assert raised.value.param == param
+
+
+@pytest.mark.parametrize(("units", "most"), [(100, 500), (10_000, 500), (1_000_000, 50_000)])
+def test_a_provider_takes_its_part_or_what_it_takes_of_any_payout(units: int, most: int) -> None:
+    assert BankTerms("house", fee_ppm_max=50_000, fee_floor=500).fee_limit(units) == most
+
+
+@pytest.mark.parametrize("field", ["fee_ppm_max", "fee_floor"])
+def test_what_a_provider_may_take_has_bounds(field: str) -> None:
+    for value in (-1, 10**12):
+        terms = BankTerms("house", **{field: value})
+        with pytest.raises(ParameterInvalid, match=f"{field} is 0 to") as raised:
+            check_server(terms, livemode=False)
+        assert raised.value.param == field

@@ -3,13 +3,19 @@
 import pytest
 
 from sakk.core.gift_card_batch import Kind
-from sakk.core.gift_card_file import read
+from sakk.core.gift_card_file import read, write
 
 GOOD = b"\xef\xbb\xbfCount;amount\r\n100;25.00\r\n\r\n2;0.000001\r\n"
 
 
 def test_lines_are_read_as_spreadsheets_save_them() -> None:
     assert read(GOOD, 6) == ([(2, Kind(25_000_000, 100)), (4, Kind(1, 2))], [])
+
+
+def test_what_was_read_is_written_again() -> None:
+    kinds = [each for _, each in read(GOOD, 6)[0]]
+    again, faults = read(write(kinds, 6).encode(), 6)
+    assert ([each for _, each in again], faults) == (kinds, [])
 
 
 @pytest.mark.parametrize(

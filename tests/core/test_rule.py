@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from sakk.core.errors import ParameterInvalid
@@ -19,6 +20,8 @@ from sakk.core.rule import (
     Rule,
     RulesState,
     RulesVersion,
+    Velocity,
+    fields_of,
     load_rules,
     public_built_in,
     public_version,
@@ -108,6 +111,31 @@ def test_a_rule_that_can_not_be_is_refused_by_its_field(
         read_rules([DIRECT | changes])
     assert said in refused.value.message
     assert refused.value.param == param
+
+
+def test_a_field_that_is_missing_is_named() -> None:
+    with pytest.raises(ParameterInvalid) as refused:
+        read_rules([{key: value for key, value in DIRECT.items() if key != "categories"}])
+    assert refused.value.message == "The field categories is needed."
+    assert refused.value.param == "rules[0][categories]"
+
+
+def test_what_msgspec_says_in_words_of_another_release_is_told_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def says(*_: object) -> object:
+        raise msgspec.ValidationError("A word too many - at `$[0].name`")
+
+    monkeypatch.setattr(msgspec, "convert", says)
+    with pytest.raises(ParameterInvalid, match="A word too many") as refused:
+        read_rules([DIRECT])
+    assert refused.value.param == "rules[0][name]"
+
+
+def test_the_fields_of_a_kind_stand_in_their_order() -> None:
+    assert fields_of("velocity") == tuple(
+        name for name in Velocity.__struct_fields__ if name not in ("name", "verdict")
+    )
 
 
 EXPOSURE = {"kind": "exposure", "categories": ["theft"], "share_min_ppm": 50_000}
