@@ -62,9 +62,10 @@ const acts = {
   async wide({ key }) {
     return pages.get(key).page.evaluate(wide);
   },
-  // Many pages, some at a time, and of each what it says and what is wrong with it. Each is
-  // judged by axe-core, the menu and colours only where it is said. Nothing is stopped here that leaves the origin, because a
-  // context that stops anything keeps no file between two pages; it is told.
+  // Many pages, some at a time, and of each what it says and what is wrong with it. Those that are
+  // to be judged are so by axe-core, the menu and colours only where it is said. Nothing is stopped
+  // here that leaves the origin, because a context that stops anything keeps no file between two
+  // pages; it is told.
   async sweep({ origin, options, asked }) {
     const context = await browser.newContext(options);
     await context.addInitScript(tellOfViolations);
@@ -87,7 +88,7 @@ const acts = {
         faults = [];
         const answer = await page.goto(origin + path, { waitUntil: "load" });
         const said = await page.evaluate(look);
-        const findings = await axe(page, ...(judged === "colours" ? [] : [NO_COLOURS, ".menu"]));
+        const findings = judged === null ? [] : await axe(page, ...(judged === "colours" ? [] : [NO_COLOURS, ".menu"]));
         const narrow = await page.evaluate(wide);
         // The same page the other way round, as wide as a desk.
         await page.setViewportSize(WIDE);

@@ -70,14 +70,28 @@ class Browser:
             self.ask("close", key=key)
 
     def sweep(
-        self, base: str, paths: Sequence[str], *, colours_every: int = 1, **options: Any
+        self,
+        base: str,
+        paths: Sequence[str],
+        *,
+        judged_every: int = 1,
+        colours_every: int = 1,
+        **options: Any,
     ) -> list[dict[str, Any]]:
         """What stands on many pages on a phone, and what is wrong there; on a desk, turned round.
 
-        The menu, and colours, which are all of one style sheet, are judged on each so many.
+        axe-core judges each so many, of which the menu, and colours, which are all of one style
+        sheet, on each so many.
         """
         asked = [
-            {"path": path, "judged": "rest" if place % colours_every else "colours"}
+            {
+                "path": path,
+                "judged": None
+                if place % judged_every
+                else "rest"
+                if place % colours_every
+                else "colours",
+            }
             for place, path in enumerate(paths)
         ]
         given = {"viewport": PHONE, **options}

@@ -1,7 +1,7 @@
-"""Every page of payers and tills, once: in Arabic on a phone at night, turned round on a desk.
+"""Every page there is, once: in Arabic on a phone at night, and turned round on a desk.
 
 Arabic is read from right to left, and in no Latin letters: a word that was left in English is seen.
-`make pages` opens them, and every screen of the console, in each language.
+A screen that comes later is swept without a word here. `make pages` opens them in each language.
 """
 
 import http.server
@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from sakk.pages import page as pages
+from sakk.pages.limit import TokenBuckets
 from sakk.store.database import Database
 from tests.browser.frame import Browser
-from tests.browser.screens import Buyer, served, wrong_with
+from tests.browser.screens import Buyer, console_paths, entrance_paths, served, wrong_with
 from tests.browser.test_desk import handler_of
 from tests.checkout.objects import pages_of
 from tests.checkout.till import Counter
 from tests.console.conftest import office as office
+from tests.console.desk import configure
+from tests.console.objects import objects
+from tests.console.office import Office
 
 FRAME = (
     '<!doctype html><html lang="ar" dir="rtl"><title>متجر</title>'
@@ -42,6 +46,8 @@ BROKEN: dict[str, str | None] = {
 }
 # On how many of the pages that are judged colours are compared: `make pages` does on all.
 COLOURS_EVERY = 8
+# On how many pages of the console axe-core runs: it takes longer than all the rest of a page.
+JUDGED_EVERY = 8
 SCRIPTS = {"/throw.js": b"throw new Error('thrown')", "/warn.js": b"console.warn('said')"}
 
 
@@ -68,11 +74,31 @@ class _Broken(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def swept(browser: Browser, base: str, paths: Sequence[str]) -> list[str]:
+def swept(browser: Browser, base: str, paths: Sequence[str], *, judged_every: int = 1) -> list[str]:
     """What is wrong on pages."""
     options = {"colorScheme": "dark", "extraHTTPHeaders": {"accept-language": "ar"}}
-    every = browser.sweep(base, paths, colours_every=COLOURS_EVERY, **options)
+    every = browser.sweep(
+        base, paths, judged_every=judged_every, colours_every=COLOURS_EVERY, **options
+    )
     return [f"{told['path']}: {each}" for told in every for each in wrong_with(told, "ar")]
+
+
+def test_every_screen_of_the_console(browser: Browser, office: Office) -> None:
+    # They ask for every screen at once, which the door would not have of people.
+    door = office.console.door
+    door._persons = door._addresses = TokenBuckets(rate=1_000_000.0, burst=1_000_000.0)
+    with office.parts.database.begin() as connection:
+        configure(connection)
+    # What nobody has stands in some addresses: it is not there for anybody.
+    paths = [each for each in console_paths(objects(office)) if "_of_nobody" not in each]
+    reader = office.browser(office.person("owner", "compliance", "finance"))
+    reader.get("/console/look")
+    reader.post("/console/look", {"account": office.bob})
+    with served(handler_of(reader)) as base:
+        found = swept(browser, base, paths, judged_every=JUDGED_EVERY)
+    with served(handler_of(office.browser())) as base:
+        found += swept(browser, base, entrance_paths(office))
+    assert found == [], "\n".join(found)
 
 
 def test_every_page_of_payers_and_tills(browser: Browser, database: Database) -> None:
