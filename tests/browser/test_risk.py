@@ -79,9 +79,8 @@ def test_a_case_is_read_in_four_languages(browser: Browser, origin: str, case: s
         visit_in_all(page, f"/console/cases/{case}")
 
 
-@pytest.mark.parametrize("language", ["en", "ar"])
 def test_what_is_watched_fits_a_phone(
-    browser: Browser, office: Office, origin: str, case: str, sent: Outgoing, language: str
+    browser: Browser, office: Office, origin: str, case: str, sent: Outgoing
 ) -> None:
     agents = agents_of(office, office.alice)
     known = party_of(office, office.alice)
@@ -100,7 +99,7 @@ def test_what_is_watched_fits_a_phone(
             f"/console/exemptions/{exemption}",
             f"/console/mandates/{agents.mandate}",
         ):
-            visit(page, path, language=language)
+            visit(page, path)
 
 
 def test_two_officers_do_their_day(browser: Browser, office: Office, tmp_path: Path) -> None:
