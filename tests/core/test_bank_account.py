@@ -357,7 +357,8 @@ def test_a_provider_takes_its_part_or_what_it_takes_of_any_payout(units: int, mo
 @pytest.mark.parametrize("field", ["fee_ppm_max", "fee_floor"])
 def test_what_a_provider_may_take_has_bounds(field: str) -> None:
     for value in (-1, 10**12):
-        terms = BankTerms("house", **{field: value})
+        changes: dict[str, Any] = {field: value}
+        terms = BankTerms("house", **changes)
         with pytest.raises(ParameterInvalid, match=f"{field} is 0 to") as raised:
             check_server(terms, livemode=False)
         assert raised.value.param == field
