@@ -24,7 +24,7 @@ from tests.api.objects import Objects
 from tests.api.world import Api
 
 DOCUMENT = openapi_document(ROUTES)
-EXAMPLES_MAX = 200 if "SAKK_SOAK" in os.environ else 5
+EXAMPLES_MAX = 200 if "SAKK_SOAK" in os.environ else 3
 # What a description promises of every answer; whether a request is acceptable is tested by tables.
 PROMISES = [
     not_a_server_error,
