@@ -17,6 +17,7 @@ from sakk.runtime.process import Command, spawn
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 BYTES_MAX = 60_000
 # How often it is looked whether a stage has done its work.
+PAID_OUT = 12_000_000_000
 TRIES_MAX = 60
 PAYEE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
@@ -91,10 +92,15 @@ def take_console(browser: Browser, shop: httpx2.Client, sandbox: dict[str, Any])
         desk.call("click", f"form:has(input[value='{sandbox['account']}']) button")
         desk.awaits("h1")
         for _ in range(TRIES_MAX):
-            if any(each["amount"] for each in shop.get("/v1/balance").json()["available"]):
+            have = shop.get("/v1/balance").json()["available"]
+            if any(int(each["amount"]) > PAID_OUT for each in have):
                 break
             time.sleep(0.5)
-        desk.goto("/console")
+        for _ in range(TRIES_MAX):
+            desk.goto("/console")
+            if "Nothing has come" not in desk.text():
+                break
+            time.sleep(0.5)
         shoot(desk, "console-home")
         desk.goto("/console/payments")
         shoot(desk, "console-payments")
@@ -102,7 +108,7 @@ def take_console(browser: Browser, shop: httpx2.Client, sandbox: dict[str, Any])
         made = shop.post(
             "/v1/payouts",
             json={
-                "amount": 12_000_000_000,
+                "amount": PAID_OUT,
                 "currency": "usdc",
                 "destination": {"network": network, "address": PAYEE},
             },
