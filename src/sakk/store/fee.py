@@ -175,12 +175,6 @@ def find_fee(
     return fetch_one(connection, statement, Fee)
 
 
-def list_of_sources(connection: Connection, sources: Iterable[str]) -> list[Fee]:
-    """What was booked on these pay-ins, payouts or refunds, oldest first."""
-    statement = select(fees).where(among(fees.c.source, sources)).order_by(fees.c.id)
-    return fetch_all(connection, statement, Fee)
-
-
 def next_version(connection: Connection, schedule: str) -> int:
     """The number of a locked schedule's next version."""
     last = connection.execute(
