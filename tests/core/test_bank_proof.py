@@ -9,12 +9,14 @@ from sakk.core.bank_proof import (
     Line,
     Movement,
     Posting,
+    ReturnDifference,
     UnbookedLine,
     findings_of_banks,
+    others_suspense,
     paired,
 )
 from sakk.core.matching import Side
-from sakk.core.reconciliation import BreakKind
+from sakk.core.reconciliation import BreakKind, Suspended
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 THEN = date(2026, 3, 2)
@@ -139,3 +141,30 @@ def test_each_posting_is_of_a_line() -> None:
     # What postings and lines do not tell is still told of the whole.
     more = BankMoment([BankBalance("ba_1", "eur", "bst_1", 82, 0, 99)], pairings=[left])
     assert (BreakKind.ledger_without_bank, "ba_1", -17) in found(more)
+
+
+def test_what_a_bank_took_otherwise_for_a_return_is_found_until_it_is_corrected() -> None:
+    differences = [
+        ReturnDifference("beyond", "l1", "suspense:a", "eur", 8, 0),
+        ReturnDifference("missing", "l2", "suspense:a", "eur", -5, 0),
+        ReturnDifference("partly", "l3", "suspense:b", "eur", 8, 6),
+        ReturnDifference("too far", "l4", "suspense:c", "eur", -5, -6),
+        ReturnDifference("corrected", "l5", "suspense:c", "eur", 8, 8),
+    ]
+    findings = findings_of_banks(BankMoment(differences=differences), now=NOW)
+    assert {(each.kind, each.key, each.subject, each.units) for each in findings} == {
+        (BreakKind.amount_differs, "bank_return:beyond", "beyond", -8),
+        (BreakKind.amount_differs, "bank_return:missing", "missing", 5),
+        (BreakKind.amount_differs, "bank_return:partly", "partly", -2),
+        (BreakKind.amount_differs, "bank_return:too far", "too far", -1),
+    }
+    details = [each.detail for each in findings]
+    assert "took 8 beyond what was agreed to for beyond: suspense:a has 8 too little" in details[0]
+    assert "sent 5 too little for missing: suspense:a has 5 too much" in details[1]
+    assert differences[2].to_document()["corrected_units"] == "6"
+    # Suspense says what is others', each once: nothing of it is corrected a second time.
+    stands = [Suspended("suspense:a", "eur", 7), Suspended("suspense:b", "eur", -2)]
+    assert others_suspense(stands, differences) == [
+        Suspended("suspense:a", "eur", 10),
+        Suspended("suspense:c", "eur", 1),
+    ]

@@ -35,10 +35,18 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.freeze import Freeze
-from sakk.core.ledger_break import LedgerBreak
-from sakk.flow import bank_assignment, bank_return, bank_return_order
+from sakk.core.ledger_break import LedgerBreak, Leg
+from sakk.core.ledger_break import digest_of as break_digest
+from sakk.flow import (
+    bank_assignment,
+    bank_return,
+    bank_return_order,
+    ledger_break,
+    reconciliation,
+)
 from sakk.flow.bank_return import ReturnRequest
 from sakk.flow.step_up import StepUp
+from sakk.ledger.projection import wait_projected
 from sakk.rails.bank.reader import StatusReport
 from sakk.store import case as cases
 from sakk.store import freeze as freezes
@@ -77,6 +85,22 @@ class House:
         self.confirm(row)
         self.world.run()
         return self.row(row)
+
+    def breaks(self) -> list[LedgerBreak]:
+        """What stands after one more reconciliation."""
+        wait_projected(self.world.database.url)
+        assert reconciliation.run(self.world.parts, livemode=False).error is None
+        with self.world.database.begin() as connection:
+            return breaks.list_standing(connection, livemode=False)
+
+    def correct(self, row: LedgerBreak, leg: Leg) -> None:
+        """Both of them, and the stage that books it."""
+        parts = self.desk.parts
+        row = ledger_break.propose(parts, row.id, [leg], actor=self.one.actor, livemode=False)
+        word = self.two.yes(break_digest(row))
+        ledger_break.confirm(parts, row.id, word, livemode=False)
+        assert ledger_break.correct_stage(self.world.parts).run() == 1
+        self.world.advance(timedelta(minutes=15))
 
     def row(self, row: BankReturn) -> BankReturn:
         [found] = [each for each in self.rows() if each.id == row.id]
@@ -264,7 +288,7 @@ def test_an_account_that_the_line_does_not_name_is_said_and_confirmed(world: Wor
     assert (after.status, after.fee_units, after.difference_units) == ("booked", 25, 8)
     assert "bank_return.differs" in world.event_types(operator=True)
     assert suspense(world, own) == 50 - 8
-    assert found_at_banks(world) == []
+    assert [each.subject for each in found_at_banks(world)] == [row.id]
     # The same debit once more is a person's to look at, and what takes it back ends both.
     deliver(world, own.id, told(opening - 633, (-600, "Tom"), name=name, number=3))
     assert [each.outcome for each in lines(world)][-1] == "suspense"
@@ -278,7 +302,18 @@ def test_an_account_that_the_line_does_not_name_is_said_and_confirmed(world: Wor
     deliver(world, own.id, again.replace(b"</RltdPties>", reason))
     assert [each.outcome for each in lines(world)][-2:] == ["undone", "undone"]
     assert (suspense(world, own), house.row(row).status) == (42, "booked")
-    assert found_at_banks(world) == []
+    # It stands until two people correct it, apart from what is there of others.
+    assert {(each.kind, each.subject, each.units) for each in house.breaks()} == {
+        ("amount_differs", row.id, -8),
+        ("suspense", f"suspense:{own.id}#{UNIT}", 50),
+    }
+    found = next(each for each in house.breaks() if each.subject == row.id)
+    house.correct(found, Leg(f"fee:network#{UNIT}", f"suspense:{own.id}#{UNIT}", 5))
+    [left] = [each for each in house.breaks() if each.subject == row.id]
+    assert (left.id, left.status, left.units) == (found.id, "open", -3)
+    house.correct(left, Leg(f"fee:network#{UNIT}", f"suspense:{own.id}#{UNIT}", 3))
+    assert {(each.kind, each.units) for each in house.breaks()} == {("suspense", 50)}
+    assert (suspense(world, own), found_at_banks(world)) == (50, [])
     world.check()
 
 

@@ -41,7 +41,7 @@ BANK_RETURN_DIFFERS: Final = register(
     "bank_return",
     "differs",
     "A bank took more than was agreed to for what went back, or sent less: the difference stands in"
-    " suspense until two people explain it.",
+    " suspense until two people correct it.",
     "operator",
 )
 BANK_RETURN_FAILED: Final = register(

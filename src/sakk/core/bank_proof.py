@@ -4,7 +4,8 @@ An account's balance in the ledger is the closing balance of its last believed s
 its lines still have to be booked, and each posting on it is one line's: where they are not, the
 posting or the line is named. Orders that a bank was sent and lines that nothing names are matched;
 what is left of them when banks have had their time is found, and so is a line that can not be
-booked.
+booked. What a bank took otherwise than agreed for money that goes back is found until two people
+have corrected it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from sakk.core.matching import Entry, Fault, MatchingRules, Mismatch, Side, match, merged, order
-from sakk.core.reconciliation import IN_FLIGHT_MAX, BreakKind, Finding
+from sakk.core.reconciliation import IN_FLIGHT_MAX, BreakKind, Finding, Suspended
 
 SCOPE: Final = "bank"
 DAY_SECONDS: Final = 86_400
@@ -139,6 +140,36 @@ class Pairing:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnDifference:
+    """What the ``line`` of a return took beyond what was agreed to, or (below zero) sent too little
+    of it, which stands in ``account``, in suspense.
+
+    ``corrected_units``: what corrections of its break brought back there, less what they took.
+    """
+
+    id: str
+    line: str
+    account: str
+    unit: str
+    units: int
+    corrected_units: int
+
+    @property
+    def left(self) -> int:
+        """What suspense has too much by it, or (below zero) too little; zero is explained."""
+        return self.corrected_units - self.units
+
+    def to_document(self) -> dict[str, Any]:
+        return {
+            "bank_return": self.id,
+            "line": self.line,
+            "account": self.account,
+            "units": str(self.units),
+            "corrected_units": str(self.corrected_units),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class BankMoment:
     """What the database says of banks at one moment: what is to be proved, and what to match."""
 
@@ -147,6 +178,7 @@ class BankMoment:
     movements: Sequence[Movement] = ()
     unbooked: Sequence[UnbookedLine] = ()
     pairings: Sequence[Pairing] = ()
+    differences: Sequence[ReturnDifference] = ()
 
 
 def paired(
@@ -210,6 +242,24 @@ def _corrected(left: Pairing) -> None:
         left.postings.remove(each)
 
 
+def difference_key(identifier: str) -> str:
+    """By which runs know a return's difference."""
+    return f"bank_return:{identifier}"
+
+
+def others_suspense(
+    suspense: Iterable[Suspended], differences: Iterable[ReturnDifference]
+) -> list[Suspended]:
+    """What stands in suspense beside the differences of returns, each of which is a break of its
+    own: corrected by that one, it is not to be corrected a second time."""
+    found = {each.account: each for each in suspense}
+    for each in differences:
+        stands = found.get(each.account)
+        units = (0 if stands is None else stands.units) - each.left
+        found[each.account] = Suspended(each.account, each.unit, units)
+    return [each for each in found.values() if each.units]
+
+
 def findings_of_banks(moment: BankMoment, *, now: datetime) -> list[Finding]:
     """What does not agree."""
     named = {each.bank_account: each.difference for each in moment.pairings}
@@ -256,11 +306,27 @@ def findings_of_banks(moment: BankMoment, *, now: datetime) -> list[Finding]:
         )
         for each in moment.broken
     ]
+    found += [_differs(each) for each in moment.differences if each.left]
     return found + [
         _finding(each)
         for each in match(_entries(moment.movements), RULES)
         if isinstance(each, Mismatch) and not _is_young(each, now.date().toordinal())
     ]
+
+
+def _differs(each: ReturnDifference) -> Finding:
+    what = "took {} beyond what was agreed to" if each.units > 0 else "sent {} too little"
+    more = f"{abs(each.left)} too {'much' if each.left > 0 else 'little'}"
+    return Finding(
+        difference_key(each.id),
+        SCOPE,
+        BreakKind.amount_differs,
+        each.id,
+        each.unit,
+        each.left,
+        f"by {each.line} the bank {what.format(abs(each.units))} for {each.id}: {each.account} has"
+        f" {more} until two people correct it here",
+    )
 
 
 def _unpaired(pairing: Pairing) -> Iterator[Finding]:

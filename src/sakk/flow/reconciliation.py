@@ -16,12 +16,12 @@ from sakk.core import event
 from sakk.core import ledger_break as break_rules
 from sakk.core import reconciliation as rules
 from sakk.core.bank_proof import SCOPE as BANKS
-from sakk.core.bank_proof import findings_of_banks
+from sakk.core.bank_proof import BankMoment, findings_of_banks, others_suspense
 from sakk.core.errors import ParameterInvalid, SakkError
 from sakk.core.event import NewEvent
 from sakk.core.ledger_break import Act, BreakAct, LedgerBreak
 from sakk.core.reconcile import Proof
-from sakk.core.reconciliation import Finding, Reconciliation, ReconciliationStatus
+from sakk.core.reconciliation import Finding, Reconciliation, ReconciliationStatus, Suspended
 from sakk.flow.context import Parts
 from sakk.flow.reconcile import Progress, reconcile, settled_snapshot
 from sakk.flow.stage import Stage
@@ -95,19 +95,15 @@ def run(
         return Run(failed, error=error)
     with parts.database.begin() as connection:
         now = parts.clock()
-        findings = rules.findings_of(proof, suspense, rows=rows, now=now)
+        others = others_suspense(suspense, banks.differences)
+        findings = rules.findings_of(proof, others, rows=rows, now=now)
         findings += findings_of_banks(banks, now=now)
         scopes = [*(rules.chain_scope(each) for each in names), rules.SUSPENSE, BANKS]
         scopes += [rules.ROWS] if rows else []
-        document = {
-            **proof.to_document(),
-            "banks": [each.to_document() for each in banks.balances],
-            "suspense": [{"account": each.account, "units": str(each.units)} for each in suspense],
-        }
         row = _row(
             name,
             findings,
-            document,
+            _document(proof, banks, suspense),
             scopes=scopes,
             livemode=livemode,
             started=started,
@@ -116,6 +112,15 @@ def run(
         )
         record(connection, row, findings)
     return Run(row, proof)
+
+
+def _document(proof: Proof, banks: BankMoment, suspense: Sequence[Suspended]) -> dict[str, Any]:
+    return {
+        **proof.to_document(),
+        "banks": [each.to_document() for each in banks.balances],
+        "differences": [each.to_document() for each in banks.differences],
+        "suspense": [{"account": each.account, "units": str(each.units)} for each in suspense],
+    }
 
 
 def _row(

@@ -1,6 +1,7 @@
 """What the proof of banks reads: balances at banks, statements, and what nothing is linked to."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
@@ -13,7 +14,9 @@ from sakk.core.bank_proof import (
     Movement,
     Pairing,
     Posting,
+    ReturnDifference,
     UnbookedLine,
+    difference_key,
     paired,
 )
 from sakk.core.chart import TransferCode
@@ -78,7 +81,28 @@ def read_moment(connection: Connection, *, livemode: bool) -> BankMoment:
         )
         for row in connection.execute(_UNBOOKED, given)
     ]
-    return BankMoment(balances, broken, movements, unbooked, pairings)
+    differences = tuple(_differences(connection, livemode=livemode))
+    return BankMoment(balances, broken, movements, unbooked, pairings, differences)
+
+
+def _differences(connection: Connection, *, livemode: bool) -> Iterator[ReturnDifference]:
+    """What banks took otherwise than agreed, with what people have corrected of each."""
+    for row in connection.execute(_DIFFERENCES, {"livemode": livemode}):
+        unit = chart.currency_unit(row.currency, livemode=livemode)
+        account = chart.bank_suspense(row.bank_account, unit)
+        of_it = {"key": difference_key(row.id), "livemode": livemode}
+        found = connection.execute(_BREAKS, of_it).scalars()
+        named = {"name": account.name, "code": int(TransferCode.break_corrected)}
+        named |= {"breaks": [UUID(int=ids.decode(each)[1]) for each in found]}
+        corrected = connection.execute(_CORRECTED, named).scalar()
+        yield ReturnDifference(
+            id=row.id,
+            line=row.debit_line,
+            account=account.name,
+            unit=unit,
+            units=int(row.difference_units),
+            corrected_units=int(corrected or 0),
+        )
 
 
 def list_balances(connection: Connection, *, livemode: bool) -> list[BankBalance]:
@@ -202,4 +226,16 @@ _MOVEMENTS = text(
     " UNION ALL SELECT 1, id, currency, units, booking_date, end_to_end_id, counterparty_iban"
     " FROM lines WHERE payment IS NULL AND end_to_end_id IS NOT NULL"
     " OR end_to_end_id IN (SELECT reference FROM loose) LIMIT :limit"
+)
+_DIFFERENCES = text(
+    "SELECT id, bank_account, currency, debit_line, difference_units FROM bank_returns"
+    " WHERE livemode = :livemode AND difference_units <> 0 ORDER BY id"
+)
+# A difference that a correction left, or brought again, is a later break under the same key.
+_BREAKS = text("SELECT id FROM breaks WHERE key = :key AND livemode = :livemode")
+_CORRECTED = text(
+    "SELECT sum(CASE WHEN t.credit_account_id = n.id THEN t.amount ELSE -t.amount END)"
+    " FROM ledger_account_names n JOIN ledger_transfers t ON n.id IN (t.credit_account_id,"
+    " t.debit_account_id) WHERE n.name = :name AND t.user_data = ANY(:breaks)"
+    " AND t.code = :code AND t.status = 'posted'"
 )
