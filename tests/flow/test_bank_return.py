@@ -24,6 +24,7 @@ from tests.flow.harness import World
 from tests.flow.policing import Desk, Member
 from tests.rails.test_bank_files import camt, entry
 
+from sakk.core.bank_account import BankAccount
 from sakk.core.bank_return import BankReturn, digest_of
 from sakk.core.bank_statement import BankLine
 from sakk.core.errors import (
@@ -252,6 +253,21 @@ def test_a_sender_on_a_list_gets_nothing_until_two_people_have_looked(world: Wor
     world.check()
 
 
+def is_a_break_until_corrected(house: House, own: BankAccount, row: BankReturn) -> None:
+    """A difference of 8 stands until two people correct it, apart from what is there of others."""
+    assert {(each.kind, each.subject, each.units) for each in house.breaks()} == {
+        ("amount_differs", row.id, -8),
+        ("suspense", f"suspense:{own.id}#{UNIT}", 50),
+    }
+    found = next(each for each in house.breaks() if each.subject == row.id)
+    house.correct(found, Leg(f"fee:network#{UNIT}", f"suspense:{own.id}#{UNIT}", 5))
+    [left] = [each for each in house.breaks() if each.subject == row.id]
+    assert (left.id, left.status, left.units) == (found.id, "open", -3)
+    house.correct(left, Leg(f"fee:network#{UNIT}", f"suspense:{own.id}#{UNIT}", 3))
+    assert {(each.kind, each.units) for each in house.breaks()} == {("suspense", 50)}
+    assert (suspense(house.world, own), found_at_banks(house.world)) == (50, [])
+
+
 def test_an_account_that_the_line_does_not_name_is_said_and_confirmed(world: World) -> None:
     own = own_account(world)
     deliver(world, own.id, told(OPENING, (600, "Tom"), (50, None)))
@@ -302,18 +318,16 @@ def test_an_account_that_the_line_does_not_name_is_said_and_confirmed(world: Wor
     deliver(world, own.id, again.replace(b"</RltdPties>", reason))
     assert [each.outcome for each in lines(world)][-2:] == ["undone", "undone"]
     assert (suspense(world, own), house.row(row).status) == (42, "booked")
-    # It stands until two people correct it, apart from what is there of others.
-    assert {(each.kind, each.subject, each.units) for each in house.breaks()} == {
-        ("amount_differs", row.id, -8),
-        ("suspense", f"suspense:{own.id}#{UNIT}", 50),
-    }
-    found = next(each for each in house.breaks() if each.subject == row.id)
-    house.correct(found, Leg(f"fee:network#{UNIT}", f"suspense:{own.id}#{UNIT}", 5))
-    [left] = [each for each in house.breaks() if each.subject == row.id]
-    assert (left.id, left.status, left.units) == (found.id, "open", -3)
-    house.correct(left, Leg(f"fee:network#{UNIT}", f"suspense:{own.id}#{UNIT}", 3))
-    assert {(each.kind, each.units) for each in house.breaks()} == {("suspense", 50)}
-    assert (suspense(world, own), found_at_banks(world)) == (50, [])
+    is_a_break_until_corrected(house, own, row)
+    # Of two such credits at once one takes back a debit of before, and the other is the return's.
+    deliver(world, own.id, told(opening - 633, (-600, "Tom"), name=name, number=6))
+    twice = told(opening - 1_233, (600, "Tom"), (600, "Tom"), name=name, number=7)
+    deliver(world, own.id, twice.replace(b"</RltdPties>", reason))
+    debit, undone, returned = lines(world)[-3:]
+    assert [each.outcome for each in (debit, undone, returned)] == ["undone", "undone", "suspense"]
+    after = house.row(row)
+    assert (after.status, after.return_line) == ("returned", returned.id)
+    assert suspense(world, own) == 650
     world.check()
 
 

@@ -265,6 +265,8 @@ def follow(
     found: dict[str, BankReturn] = {}
     # What the return was not of these lines, which nothing in suspense shows yet.
     loose: list[BankLine] = []
+    # Of what suspense shows, what credits among these lines take back already.
+    taken: set[str] = set()
     for line in rows:
         row = current.get((line.end_to_end_id or "").upper())
         if row is None:
@@ -281,7 +283,7 @@ def follow(
             )
             if difference:
                 events.append(connection, [return_event(row, news.BANK_RETURN_DIFFERS)], now=now)
-        elif rules.comes_back(row, line) and not _is_of_another(connection, line, loose):
+        elif rules.comes_back(row, line) and not _is_of_another(connection, line, loose, taken):
             row = replace(
                 row,
                 status=BankReturnStatus.returned.value,
@@ -300,10 +302,12 @@ def follow(
     return found
 
 
-def _is_of_another(connection: Connection, line: BankLine, loose: list[BankLine]) -> bool:
+def _is_of_another(
+    connection: Connection, line: BankLine, loose: list[BankLine], taken: set[str]
+) -> bool:
     """Does a credit take back another debit with its name, which the return was not?
 
-    ``loose``: of the same statements; each is taken back once.
+    ``loose``: of the same statements; each is taken back once, and so is one of before (``taken``).
     """
     name = (line.end_to_end_id or "").upper()
     for each in loose:
@@ -311,7 +315,11 @@ def _is_of_another(connection: Connection, line: BankLine, loose: list[BankLine]
         if is_same and (each.end_to_end_id or "").upper() == name:
             loose.remove(each)
             return True
-    return lines.lock_opposite(connection, line) is not None
+    other = lines.lock_opposite(connection, line, beside=taken)
+    if other is None:
+        return False
+    taken.add(other.id)
+    return True
 
 
 def _stands(connection: Connection, row: BankReturn) -> bool:

@@ -258,9 +258,11 @@ def lock_debits(connection: Connection, end_to_end_ids: Collection[str]) -> list
     return fetch_all(connection, statement, BankLine)
 
 
-def lock_opposite(connection: Connection, line: BankLine) -> BankLine | None:
+def lock_opposite(
+    connection: Connection, line: BankLine, *, beside: Collection[str] = ()
+) -> BankLine | None:
     """The oldest line in suspense of a bank's account with the name and amount of this one, the
-    other way; locked."""
+    other way, ``beside`` those that others take back; locked."""
     c = bank_lines.c
     statement = (
         select(bank_lines)
@@ -270,7 +272,7 @@ def lock_opposite(connection: Connection, line: BankLine) -> BankLine | None:
             c.units == -line.units,
             c.outcome == Outcome.suspense.value,
             c.payment.is_(None),
-            c.id != line.id,
+            c.id.not_in({line.id, *beside}),
         )
         .order_by(c.id)
         .limit(1)
