@@ -380,6 +380,32 @@ def test_two_threads_that_are_refused_one_raise_skip_no_id(shop: Shop) -> None:
     assert known.raises == {0: 2}
 
 
+def test_refused_raises_are_remembered_of_one_base_and_none_that_stands(shop: Shop) -> None:
+    """And from an older base, or from totals of before a raise, nothing rises a second time."""
+    shop.deposit()
+    known, ledger = shop.vouchers.know(shop.channel()), shop.world.parts.books.ledger
+    seen: list[Totals] = []
+    for place in range(3):
+        seen.append(shop.totals())
+        call = _tried(shop, known, (place + 1) * PRICE + 1)
+        planned = plan(known, seen[-1], [call.asked])
+        rise, charge = planned.transfers
+        asked = [rise, replace(charge, amount=2 * UNITS)]
+        statuses = [each.status for each in ledger.create_transfers(asked)]
+        assert shop.vouchers._concluded([call], planned, seen[-1], statuses) == [call]
+        shop.pay((place + 1) * PRICE)
+        assert known.raises == {place * PRICE: 1}
+    late = _tried(shop, known, 4 * PRICE)
+    for overtaken in (seen[0], seen[2]):
+        planned = plan(known, overtaken, [late.asked])
+        statuses = [each.status for each in ledger.create_transfers(planned.transfers)]
+        assert not any(each.accepted for each in statuses)
+        shop.vouchers._concluded([late], planned, overtaken, statuses)
+    assert known.raises == {2 * PRICE: 1}
+    shop.pay(4 * PRICE)
+    assert shop.totals()[:3] == (4 * PRICE, 4 * PRICE, 0)
+
+
 def test_deposits_that_are_refused(shop: Shop) -> None:
     payer = shop.payer
     good = payer.deposit(UNITS, PRICE)

@@ -81,7 +81,9 @@ class Answer:
 class Known:
     """A channel as this process knows it: what never changes, and what it has seen of it.
 
-    ``kept``: a total whose voucher is written down. ``raises``: of a base, how often it was tried.
+    ``kept``: a total whose voucher is written down. ``raises``: how many ids of raises from a base
+    were refused, of the highest such base alone. A base only grows (`Totals.base`), and who still
+    comes from an older one is refused its ids again.
     """
 
     channel: EscrowChannel
@@ -89,6 +91,15 @@ class Known:
     unit: int
     kept: int = 0
     raises: dict[int, int] = field(default_factory=dict)
+
+    def pass_over(self, base: int, refused: int) -> None:
+        """So many ids of a base were refused.
+
+        Of two threads that write at once one may be forgotten: the ledger refuses that id again.
+        """
+        highest, before = max(self.raises.items(), default=(0, 0))
+        if (base, refused) > (highest, before):
+            self.raises = {base: refused}
 
 
 class Asked(NamedTuple):
@@ -305,7 +316,7 @@ class Vouchers:
         refused = [each is not None and not each.status.accepted for each in found]
         places = range(0, len(refused), STEPS_MAX)
         raised, *charged = ([*refused[at : at + STEPS_MAX], False].index(False) for at in places)
-        known.raises[totals.base] = max(known.raises.get(totals.base, 0), first + raised)
+        known.pass_over(totals.base, first + raised)
         for each, passed in zip(again, charged, strict=True):
             # Whose ids were all refused takes the last again, until its rounds are over.
             each.attempt = min(each.attempt + passed, ATTEMPTS_MAX - 1)
@@ -321,9 +332,10 @@ class Vouchers:
         known = group[0].known
         # A refusal is remembered under its id for ever. So whoever was refused may take the next
         # id, and of all that any process ever takes for one base, or one voucher, one stands.
-        if planned.raised is not None and not _stands(statuses[planned.raised]):
+        if planned.raised is not None and _is_refused(statuses[planned.raised]):
             # By the id that was refused: of two threads that tried it, both would skip the next.
-            known.raises[totals.base] = max(known.raises.get(totals.base, 0), planned.attempt + 1)
+            # One that stands is never passed over: from totals of before it nothing rises again.
+            known.pass_over(totals.base, planned.attempt + 1)
         shown = {"channelState": state_extra(known.channel, planned.totals, charged=None)}
         left: list[_Try] = []
         for index, each in enumerate(group):
@@ -547,6 +559,11 @@ def _stands(status: CreateTransferStatus) -> bool:
     return status is CreateTransferStatus.exists or (
         different <= status <= CreateTransferStatus.exists_with_different_effective_at
     )
+
+
+def _is_refused(status: CreateTransferStatus) -> bool:
+    """Is its id one under which nothing will ever stand?"""
+    return status is not CreateTransferStatus.created and not _stands(status)
 
 
 def why_not_ended(status: CreateTransferStatus) -> Refusal:
