@@ -239,9 +239,11 @@ def test_an_agent_asks_others_to_pay_where_its_owner_signed_that(api: Api, signe
                     for units in (7, 7, 8)
                 ]
                 invoice = made[0].structured_content["id"]
-                return [*made, await client.call_tool("check_invoice", {"invoice": invoice})]
+                wanted = ("check_invoice", "cancel_invoice", "cancel_invoice")
+                asked = [await client.call_tool(each, {"invoice": invoice}) for each in wanted]
+                return [*made, *asked]
 
-        made, again, other, checked = asyncio.run(run())
+        made, again, other, checked, canceled, same = asyncio.run(run())
     invoice = made.structured_content
     assert (invoice["amount"], invoice["currency"], invoice["status"]) == (
         7,
@@ -251,8 +253,10 @@ def test_an_agent_asks_others_to_pay_where_its_owner_signed_that(api: Api, signe
     assert again.structured_content["id"] == checked.structured_content["id"] == invoice["id"]
     assert other.is_error
     assert "that of another invoice" in other.content[0].text
+    assert canceled.structured_content == same.structured_content
     shown = api.call("GET", f"/v1/payment_intents/{invoice['id']}").json()
     assert (shown["amount"], shown["object"]) == (7, "payment_intent")
+    assert shown["status"] == canceled.structured_content["status"] == "canceled"
     # Nothing else of the account's is there for it, nor is what another mandate's agent made.
     for who, wanted in ((asking, foreign.json()["id"]), (signed, invoice["id"])):
         got = who.ask(api, "GET", f"/v1/mandates/{who.id}/invoices/{wanted}")
@@ -267,6 +271,29 @@ def test_an_agent_asks_others_to_pay_where_its_owner_signed_that(api: Api, signe
     assert api.call("POST", f"/v1/mandates/{asking.id}/revoke", json={}).status_code == 200
     gone = asking.ask(api, "POST", path, {"reference": "3", "amount": 1})
     assert gone.json()["error"]["code"] == "mandate_refused", gone.text
+
+
+def test_an_agent_calls_off_invoices_of_its_own_mandate_alone(api: Api) -> None:
+    """Not another mandate's of its account, nor a payment of the account, nor once it is revoked;
+    what other accounts may not is in `tests/api/theirs.py`."""
+    asking, neighbour = (sign_mandate(api, may_invoice=True) for _ in range(2))
+    body = {"reference": "1", "amount": 1}
+    mine = asking.ask(api, "POST", f"/v1/mandates/{asking.id}/invoices", body).json()["id"]
+    plain = api.call("POST", "/v1/payment_intents", json={"amount": 100, "currency": "usd"})
+
+    def cancel(who: Signed, mandate: str, invoice: str) -> tuple[int, str]:
+        path = f"/v1/mandates/{mandate}/invoices/{invoice}/cancel"
+        answer = who.ask(api, "POST", path, {})
+        return answer.status_code, answer.json().get("error", {}).get("code", "")
+
+    assert cancel(neighbour, neighbour.id, mine) == (404, "resource_missing")
+    assert cancel(neighbour, asking.id, mine) == (404, "resource_missing")
+    assert cancel(asking, asking.id, plain.json()["id"]) == (404, "resource_missing")
+    assert api.call("POST", f"/v1/mandates/{asking.id}/revoke", json={}).status_code == 200
+    assert cancel(asking, asking.id, mine) == (400, "mandate_refused")
+    for each in (mine, plain.json()["id"]):
+        shown = api.call("GET", f"/v1/payment_intents/{each}").json()
+        assert shown["status"] == "requires_action"
 
 
 def test_a_restricted_key_registers_no_owner(api: Api) -> None:

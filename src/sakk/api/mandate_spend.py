@@ -289,6 +289,29 @@ def retrieve_invoice(context: Context, mandate: str, invoice: str) -> Document:
     return public(invoices.find(context.connection, invoice, under=under))
 
 
+@resource.post(
+    "/v1/mandates/{mandate}/invoices/{invoice}/cancel",
+    returns=PaymentIntentShape,
+    operation="cancel_mandate_invoice",
+)
+def cancel_invoice(context: Context, mandate: str, invoice: str) -> Document:
+    """Call off an invoice of a mandate that nobody has begun to pay; its address stays watched.
+
+    Canceled again it is the same. Only while the mandate holds and its `may_invoice` allows it.
+    """
+    under = mandates.find(
+        context.connection, mandate, account_id=context.account_id, livemode=context.livemode
+    )
+    canceled = invoices.cancel(
+        context.connection,
+        invoice,
+        under=under,
+        now=context.now,
+        request_id=context.request_id,
+    )
+    return public(canceled)
+
+
 def _moved(context: Context, mandate: str, body: ParkParameters, direction: Direction) -> Document:
     with context.database.read() as connection:
         found = mandates.find(

@@ -87,6 +87,10 @@ class AgentClient(SakkClient):
         """An invoice as it stands."""
         return self.mandates.retrieve_invoice(self.mandate, payment_intent)
 
+    def cancel_invoice(self, payment_intent: str) -> PaymentIntent:
+        """Call off an invoice of the mandate that nobody has begun to pay; again it is the same."""
+        return self.mandates.cancel_invoice(self.mandate, payment_intent)
+
 
 class _Signing(Transport):
     """Signs each try and each download by itself, since a signature is good for minutes."""

@@ -329,6 +329,13 @@ class Mandates(Retrievable[Mandate]):
         """An invoice of a mandate as it stands."""
         return self._get(PaymentIntent, self._path(id, "invoices", payment_intent))
 
+    def cancel_invoice(
+        self, id: str, payment_intent: str, *, idempotency_key: str | None = None
+    ) -> PaymentIntent:
+        """Call off an invoice of a mandate that nobody has begun to pay; again it is the same."""
+        path = self._path(id, "invoices", payment_intent, "cancel")
+        return self._post(PaymentIntent, path, {}, idempotency_key)
+
 
 class PoolMovements(Retrievable[PoolMovement]):
     """Idle balance, parked and taken back with the account's own key."""

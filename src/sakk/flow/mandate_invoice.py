@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.mandate import HERE, Mandate, Terms
-from sakk.core.payment import PaymentIntent
+from sakk.core.payment import PaymentIntent, PaymentStatus
 from sakk.core.spend import Limit, refused
 from sakk.flow import payment
 from sakk.flow.mandate import require_standing
@@ -50,12 +50,8 @@ def create(
     while `OPEN_MAX` of them wait to be paid; ParameterInvalid as `payment.create`, and where the
     reference is that of another invoice.
     """
-    # As it stands now; and of several at once each counts those before it.
-    locked = mandates.lock(connection, under.id)
-    assert locked is not None
-    terms = require_standing(locked, request.currency, now=now)
-    if not terms.may_invoice:
-        raise refused(Limit.invoice, "The mandate does not let its agent ask for payments.")
+    # Of several at once each counts those before it.
+    terms = _require_allowed(connection, under, request.currency, now=now)
     networks = _networks(terms, request.networks, catalogue)
     named = store.name(
         connection, identifier, mandate=under.id, reference=request.reference, now=now
@@ -86,6 +82,34 @@ def create(
     )
 
 
+def cancel(
+    connection: Connection,
+    identifier: str,
+    *,
+    under: Mandate,
+    now: datetime,
+    request_id: str | None = None,
+) -> PaymentIntent:
+    """Call off an invoice that nobody has begun to pay; again it is the same.
+
+    MandateRefused as `create`; ResourceMissing for what is no invoice of this mandate;
+    UnexpectedState as `payment.cancel`.
+    """
+    _require_allowed(connection, under, under.currency, now=now)
+    known = find(connection, identifier, under=under)
+    if known.status == PaymentStatus.canceled:
+        return known
+    return payment.cancel(
+        connection,
+        identifier,
+        account_id=under.account_id,
+        livemode=under.livemode,
+        reason=None,
+        now=now,
+        request_id=request_id,
+    )
+
+
 def find(connection: Connection, identifier: str, *, under: Mandate) -> PaymentIntent:
     """An invoice of a mandate; ResourceMissing for any other payment intent."""
     found = None
@@ -96,6 +120,18 @@ def find(connection: Connection, identifier: str, *, under: Mandate) -> PaymentI
     if found is None:
         raise ResourceMissing(f"No such invoice: {identifier!r}.", param="invoice")
     return found
+
+
+def _require_allowed(
+    connection: Connection, under: Mandate, currency: str, *, now: datetime
+) -> Terms:
+    """The terms as they stand now: the mandate is locked, until the transaction ends."""
+    locked = mandates.lock(connection, under.id)
+    assert locked is not None
+    terms = require_standing(locked, currency, now=now)
+    if not terms.may_invoice:
+        raise refused(Limit.invoice, "The mandate does not let its agent ask for payments.")
+    return terms
 
 
 def _networks(terms: Terms, asked: Sequence[str] | None, catalogue: Catalogue) -> list[str] | None:

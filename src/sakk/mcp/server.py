@@ -47,6 +47,7 @@ Reference = Annotated[
     str,
     Field(description="A name for this movement, under which it is made once", max_length=255),
 ]
+Invoice = Annotated[str, Field(pattern=r"^pi_[0-9a-z]{26}$")]
 Url = Annotated[str, Field(description="The address, with http:// or https://", max_length=8192)]
 
 
@@ -188,12 +189,19 @@ def _add_invoices(server: MCPServer, desk: AgentClient) -> None:
             return _invoice(desk.invoice(reference, amount, **more))
 
     @server.tool(title="Was it paid?", annotations=ToolAnnotations(read_only_hint=True))
-    def check_invoice(
-        invoice: Annotated[str, Field(pattern=r"^pi_[0-9a-z]{26}$")],
-    ) -> dict[str, Any]:
+    def check_invoice(invoice: Invoice) -> dict[str, Any]:
         """An invoice of the mandate as it stands: its status, and what arrived."""
         with _client_errors_told():
             return _invoice(desk.invoiced(invoice))
+
+    @server.tool(
+        title="Call an invoice off",
+        annotations=ToolAnnotations(destructive_hint=True, idempotent_hint=True),
+    )
+    def cancel_invoice(invoice: Invoice) -> dict[str, Any]:
+        """An invoice of the mandate that nobody has begun to pay is to be paid no more."""
+        with _client_errors_told():
+            return _invoice(desk.cancel_invoice(invoice))
 
 
 def _invoice(intent: PaymentIntent) -> dict[str, Any]:
