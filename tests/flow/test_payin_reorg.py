@@ -1,10 +1,15 @@
 """Pay-ins and reorganisations: before finality, after it, there and back. On a real node."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, text
 from tests.flow.fork import Fork
 from tests.flow.harness import World
+from tests.flow.money import payout_now, transaction_of
+from tests.flow.refunding import PAYER, paid, refund, refund_now, refunded
 
 from sakk.core import evm
 from sakk.core.network import Asset, Currency
@@ -12,14 +17,21 @@ from sakk.core.payin import PayIn
 from sakk.core.payment import PaymentIntent
 from sakk.flow import reverse
 from sakk.flow.book import Books
+from sakk.flow.refund import lock_refund
+from sakk.flow.transaction import finish_subject
 from sakk.flow.transfer import TransferRequest
 from sakk.flow.transfer import create as create_transfer
 from sakk.rails.sandbox.chain import TokenKind, deploy_token
+from sakk.store import payout as payouts
 from sakk.store.identity import new_id
 
 USD_25 = 25_000_000
 SEEN = ["payment_intent.created", "payin.seen", "payment_intent.processing"]
 BOOKED = ["payin.confirmed", "payin.posted", "payment_intent.succeeded"]
+WAITS = (
+    "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+    " WHERE a.datname = current_database() AND NOT l.granted"
+)
 
 
 def spend(world: World, amount: int) -> str:
@@ -363,3 +375,36 @@ def test_outflow_whose_block_comes_back_while_it_is_taken_back(world: World) -> 
         "suspense": -7,
     }
     world.check()
+
+
+def test_an_outcome_that_changes_waits_for_a_refund_with_no_payout_in_hand(world: World) -> None:
+    intent = paid(world)
+    row = refund(world, intent, address=PAYER)
+    world.run()
+    world.finalize()
+    [payout] = world.payouts()
+    sent = transaction_of(world, payout)
+    failed = replace(sent, succeeded=False)
+
+    def finish() -> None:
+        with world.database.begin() as connection:
+            finish_subject(connection, failed, now=world.clock(), before=sent)
+
+    # Everybody locks intents, then refunds, then payouts: no two wait for each other.
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.begin() as other:
+            lock_refund(other, row.id)
+            waiting = pool.submit(finish)
+            while not waiting.done() and not other.execute(text(WAITS)).scalar_one():
+                pass
+            carried = payouts.payouts
+            other.execute(
+                select(carried).where(carried.c.id == payout.id).with_for_update(nowait=True)
+            )
+        waiting.result()
+    assert (refund_now(world, row).status, payout_now(world, payout).status) == (
+        "pending",
+        "failed",
+    )
+    world.run_only("refund.follow")
+    assert (refund_now(world, row).status, refunded(world, intent)) == ("failed", 0)

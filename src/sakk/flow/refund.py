@@ -239,13 +239,15 @@ def fail_uncovered(connection: Connection, rows: Iterable[PayIn], *, now: dateti
     reversed_rows = list(rows)
     intents = {row.payment_intent for row in reversed_rows if row.counts and row.payment_intent}
     locked = payments.lock_many(connection, intents)
+    alone = {row.id for row in reversed_rows if row.suspense_units or row.payment_intent is None}
+    store.lock_live(connection, intents=set(locked), payins=alone)
     for intent in locked.values():
         received, _ = credited(connection, intent)
         live = store.list_live(connection, payment_intent=intent.id)
         above = sum(each.amount for each in live) - received
         _fail_above(connection, live, above, now=now)
     for row in reversed_rows:
-        if row.suspense_units or row.payment_intent is None:
+        if row.id in alone:
             live = store.list_live(connection, payin=row.id)
             _fail_above(connection, live, sum(each.amount for each in live), now=now)
     if locked:

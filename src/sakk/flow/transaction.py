@@ -483,6 +483,8 @@ def finish_subject(
 def _finish_payouts(
     connection: Connection, row: ChainTransaction, before: ChainTransaction | None, *, now: datetime
 ) -> list[NewEvent]:
+    if before is not None:
+        refunds.lock_carried(connection, row.id)
     finished = [
         _finished(row, payout, now=now)
         for payout in payouts.lock_carried(connection, row.id)

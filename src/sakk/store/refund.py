@@ -1,11 +1,12 @@
 """Refunds: rows and queries."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -22,7 +23,7 @@ from sakk.core.refund import LIVE, Refund, RefundStatus
 from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.payin import payins
-from sakk.store.payment import payment_intents
+from sakk.store.payment import lock_many, payment_intents
 from sakk.store.payout import payouts
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
@@ -113,6 +114,29 @@ def lock_one(connection: Connection, identifier: str) -> Refund | None:
     """One refund by its id alone, locked; its payment intent is locked before, if it changes."""
     statement = select(refunds).where(refunds.c.id == identifier).with_for_update()
     return fetch_one(connection, statement, Refund)
+
+
+def lock_carried(connection: Connection, transaction: str) -> None:
+    """Lock the refunds that a transaction's payouts carry out: after their intents and before the
+    payouts, as everybody does."""
+    c = refunds.c
+    carried = select(c.id, c.payment_intent).join(payouts, payouts.c.id == c.payout)
+    rows = connection.execute(carried.where(payouts.c.transaction == transaction)).all()
+    if rows:
+        lock_many(connection, {row.payment_intent for row in rows if row.payment_intent})
+        _lock(connection, among(c.id, sorted(row.id for row in rows)))
+
+
+def lock_live(connection: Connection, *, intents: Collection[str], payins: Collection[str]) -> None:
+    """Lock the refunds that count against these, in one order by everybody; see `list_live`."""
+    c = refunds.c
+    of_these = among(c.payment_intent, sorted(intents)) | among(c.payin, sorted(payins))
+    _lock(connection, of_these & c.status.in_(LIVE))
+
+
+def _lock(connection: Connection, which: ColumnElement[bool]) -> None:
+    statement = select(refunds.c.id).where(which).order_by(refunds.c.id).with_for_update()
+    connection.execute(statement).all()
 
 
 def find_intent(connection: Connection, identifier: str) -> str | None:
