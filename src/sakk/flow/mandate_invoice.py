@@ -13,7 +13,7 @@ from sakk.core.payment import PaymentIntent, PaymentStatus
 from sakk.core.spend import Limit, refused
 from sakk.flow import payment
 from sakk.flow.mandate import require_standing
-from sakk.flow.payment import Catalogue, PaymentRequest
+from sakk.flow.payment import EXPIRY_DEFAULT, Catalogue, PaymentRequest
 from sakk.store import mandate as mandates
 from sakk.store import mandate_invoice as store
 from sakk.store import payment as payments
@@ -58,7 +58,10 @@ def create(
     )
     if named != identifier:
         return _again(connection, request, under, named)
-    if store.count_open(connection, mandate=under.id, limit=OPEN_MAX) == OPEN_MAX:
+    # What is older has expired, whether that was written down yet or not: it is asked for no time
+    # of its own, and all that a mandate ever asked for is not read again for each.
+    since = now - EXPIRY_DEFAULT
+    if store.count_open(connection, mandate=under.id, since=since, limit=OPEN_MAX) == OPEN_MAX:
         raise UnexpectedState(
             f"{OPEN_MAX} invoices of this mandate wait to be paid. Cancel some, or wait until they"
             " expire.",

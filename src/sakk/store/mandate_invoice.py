@@ -17,6 +17,7 @@ mandate_invoices = Table(
     Column("reference", Text, nullable=False),
     Column("created", Timestamp, nullable=False),
     Index("uq_mandate_invoices_reference", "mandate", "reference", unique=True),
+    Index("ix_mandate_invoices_created", "mandate", "created"),
 )
 
 
@@ -53,13 +54,17 @@ def is_of(connection: Connection, payment_intent: str, *, mandate: str) -> bool:
     return connection.execute(statement).first() is not None
 
 
-def count_open(connection: Connection, *, mandate: str, limit: int) -> int:
-    """How many of a mandate's wait to be paid, counted up to a limit."""
+def count_open(connection: Connection, *, mandate: str, since: datetime, limit: int) -> int:
+    """How many of a mandate's wait to be paid, counted up to a limit.
+
+    Of those that were made after ``since``: no other is looked at.
+    """
     open_ones = (
         select(payment_intents.c.id)
         .join(mandate_invoices, mandate_invoices.c.payment_intent == payment_intents.c.id)
         .where(
             mandate_invoices.c.mandate == mandate,
+            mandate_invoices.c.created > since,
             payment_intents.c.status == PaymentStatus.requires_action.value,
         )
         .limit(limit)
