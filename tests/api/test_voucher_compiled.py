@@ -97,6 +97,30 @@ def ask(body: bytes, *there: Met, account: str = "acct_us", at: float = 1.0) -> 
     return compiled.ask(body, named, numbered, account, False, at, _why_not)
 
 
+class Forgotten:
+    """A channel of which a thread makes unsure what it holds, between two looks at it."""
+
+    def __init__(self, made: Met) -> None:
+        self._made = made
+        self._looks = iter([made.totals])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+    @property
+    def totals(self) -> Totals | None:
+        return next(self._looks, None)
+
+
+def test_what_a_thread_makes_unsure_meanwhile_is_for_the_long_way() -> None:
+    key = PrivateKey()
+    made = met(key)
+    there: Any = Forgotten(made)
+    asked = ask(call(key, made, 6_000, 10), there)
+    assert (asked.later, asked.records, asked.vouchers) == ([0], b"", b"")
+    assert not made.raising
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_both_ways_ask_for_the_same_and_word_it_the_same(seed: int) -> None:
     chance = random.Random(seed)

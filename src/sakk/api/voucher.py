@@ -114,8 +114,10 @@ class Met:
             self.totals = None
             return amount if takes and amount != AMOUNT_WHOLE else 0
         used = min(amount, reserved) if takes else 0
-        if self.totals is not None:
-            self.totals = self.totals.ended(reserved, used)
+        # Read once: a thread may make it unsure meanwhile.
+        totals = self.totals
+        if totals is not None:
+            self.totals = totals.ended(reserved, used)
         return used
 
     async def raised(self) -> None:
@@ -321,10 +323,11 @@ class VoucherDesk:
                 transfers.append(_ending(each.operation, each.met))
         for group in groups.values():
             met = group[0].met
+            totals = None if met is None else met.totals
             # Of one that a refusal made unsure, or another question raises: the long way.
-            if met is None or met.totals is None or met.raising:
+            if met is None or totals is None or met.raising:
                 continue
-            planned = plan(met.known, met.totals, [_asked(each.operation) for each in group])
+            planned = plan(met.known, totals, [_asked(each.operation) for each in group])
             for index, each in enumerate(group):
                 if index in planned.places:
                     each.at = len(transfers) + planned.places[index]

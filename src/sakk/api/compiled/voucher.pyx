@@ -421,9 +421,11 @@ cdef int plan(Asked asked, const unsigned char *at, Py_ssize_t count) except -1:
         else:
             ceiling, amount = big(at + 20, 12), big(at + 4, 8)
             totals = met.totals
-            highest = max(totals.signed, ceiling)
+            highest = 0 if totals is None else max(totals.signed, ceiling)
             if (
-                not amount
+                # A thread made it unsure while the signature was checked.
+                totals is None
+                or not amount
                 or not ceiling
                 or ceiling > totals.balance
                 or totals.charged + totals.reserved + amount > highest
