@@ -217,6 +217,7 @@ def test_agent_tells_paid_calls_beside_unpaid_ones_and_checks_every_unit(stack: 
     lines = agent.measure(stack, requests=64, paced_requests=32, repeats=1, warm_up=16)
     assert {line["name"] for line in lines} == {
         "session_relative",
+        "session_relative_many",
         "session_relative_bare",
         "session_latency",
         "smallest_price",

@@ -40,12 +40,20 @@ PRICE_UNITS: Final = 1
 REQUESTS: Final = 20_000
 PACED_REQUESTS: Final = 10_000
 CONNECTIONS: Final = 64
+# And who pays more at a time, since they share more writes.
+MANY_CONNECTIONS: Final = 256
 REPEATS: Final = 5
 WARM_UP_REQUESTS: Final = 2_000
 FUNDS_CENTS: Final = 1_000
 READY_SECONDS_MAX: Final = 60.0
 CATCH_UP_SECONDS_MAX: Final = 120.0
 
+# Rows of rates: name, under which path, over how many connections.
+FLOODS: Final = (
+    ("session_relative", "", CONNECTIONS),
+    ("session_relative_many", "", MANY_CONNECTIONS),
+    ("session_relative_bare", BARE, CONNECTIONS),
+)
 # Rows of CPU time: name, part of the system, and of which floods.
 CPU: Final = (
     ("ledger", "ledger", "session_relative"),
@@ -150,19 +158,19 @@ def measure(
     relative: list[dict[str, Any]] = []
     costs: dict[str, list[dict[str, float]]] = defaultdict(list)
     with _buyer(stack) as buyer:
-        for name, under in (("session_relative", ""), ("session_relative_bare", BARE)):
-            _flood(buyer, buyer.free(warm_up, under))
-            _flood(buyer, buyer.calls(warm_up, under))
+        for name, under, connections in FLOODS:
+            _flood(buyer, buyer.free(warm_up, under), connections)
+            _flood(buyer, buyer.calls(warm_up, under), connections)
             paid: list[float] = []
             free: list[float] = []
             for number in range(1, repeats + 1):
-                say(f"{name} {number}: {requests} calls free, then paid, over {CONNECTIONS}")
+                say(f"{name} {number}: {requests} calls free, then paid, over {connections}")
                 calls, unpaid = buyer.calls(requests, under), buyer.free(requests, under)
                 await_rest(stack)
-                used, took = _cost(buyer, unpaid)
+                used, took = _cost(buyer, unpaid, connections)
                 free.append(took.rate)
                 costs[f"{name}_unpaid"].append(used)
-                used, took = _cost(buyer, calls)
+                used, took = _cost(buyer, calls, connections)
                 paid.append(took.rate)
                 costs[name].append(used)
                 _catch_up(stack)
@@ -183,16 +191,16 @@ def measure(
     ]
 
 
-def _cost(buyer: Buyer, calls: list[bytes]) -> tuple[dict[str, float], Flood]:
+def _cost(buyer: Buyer, calls: list[bytes], connections: int) -> tuple[dict[str, float], Flood]:
     """Microseconds of CPU a call by part, and the flood."""
     before = cpu_seconds(os.getpid())
-    took = _flood(buyer, calls)
+    took = _flood(buyer, calls, connections)
     used = spent(before, cpu_seconds(os.getpid()))
     return {part: 1e6 * each / len(calls) for part, each in used.items()}, took
 
 
-def _flood(buyer: Buyer, calls: list[bytes]) -> Flood:
-    return flood(buyer.server, iter(calls), connections=CONNECTIONS)
+def _flood(buyer: Buyer, calls: list[bytes], connections: int) -> Flood:
+    return flood(buyer.server, iter(calls), connections=connections)
 
 
 def _added(buyer: Buyer, requests: int, per_second: float) -> list[dict[str, Any]]:
