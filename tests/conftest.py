@@ -163,20 +163,25 @@ def _first_engine(cluster_url: str) -> Engine:
 @pytest.fixture
 def database(database_url: str, cluster_url: str) -> Iterator[Database]:
     """This test's database, open."""
-    opened = open_database(database_url)
-    # To compile the same statements for every test anew would be a tenth of the suite's time.
-    first = _first_engine(cluster_url)
-    opened.engine.dialect = first.dialect
-    opened.engine._compiled_cache = first._compiled_cache
+    opened = _open(database_url, cluster_url)
     yield opened
     opened.close()
+
+
+def _open(url: str, cluster_url: str) -> Database:
+    engine = open_database(url).engine
+    # To compile the same statements for every test anew would be a tenth of the suite's time.
+    first = _first_engine(cluster_url)
+    engine.dialect = first.dialect
+    engine._compiled_cache = first._compiled_cache
+    return Database(engine=engine, url=url)
 
 
 @pytest.fixture(scope="module")
 def module_database(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     """One database for the tests of a module that keep out of each other's way."""
     with databases(postgres_url, request.config).database() as url:
-        opened = open_database(url)
+        opened = _open(url, postgres_url)
         yield opened
         opened.close()
 

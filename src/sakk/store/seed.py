@@ -12,9 +12,9 @@ from sakk.core.policy import (
     rules_document,
     seed_rules,
 )
-from sakk.store.database import row_of
+from sakk.store.database import as_json, insert_given, row_of
 from sakk.store.identity import new_id, now
-from sakk.store.network import list_currencies, put_currency
+from sakk.store.network import currencies, list_currencies
 from sakk.store.policy import policies
 
 # (code, name, kind, decimals, worth one US dollar by default)
@@ -39,20 +39,24 @@ _CURRENCIES: tuple[tuple[str, str, CurrencyKind, int, bool], ...] = (
 def seed_currencies(connection: Connection) -> None:
     """Put in the currencies that are missing; what an operator has changed stays."""
     known = {currency.currency for currency in list_currencies(connection)}
-    for code, name, kind, decimals, is_dollar in _CURRENCIES:
-        if code not in known:
-            put_currency(
-                connection,
-                Currency(
-                    currency=code,
-                    name=name,
-                    kind=kind.value,
-                    decimals=decimals,
-                    usd_numerator=1 if is_dollar else None,
-                    usd_denominator=1 if is_dollar else None,
-                    updated=now(),
-                ),
+    rows = [
+        row_of(
+            Currency(
+                currency=code,
+                name=name,
+                kind=kind.value,
+                decimals=decimals,
+                usd_numerator=1 if is_dollar else None,
+                usd_denominator=1 if is_dollar else None,
+                updated=now(),
             )
+        )
+        for code, name, kind, decimals, is_dollar in _CURRENCIES
+        if code not in known
+    ]
+    if rows:
+        statement = insert_given(currencies, Currency.__slots__).on_conflict_do_nothing()
+        connection.execute(statement, {"rows": as_json(currencies, rows)})
 
 
 def seed_policy(connection: Connection) -> None:
