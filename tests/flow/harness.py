@@ -594,8 +594,7 @@ def open_world(
             chain.payer.send_native(evm.checksum_address(treasury), TREASURY_WEI)
         world.mine(1 + CONFIRMATIONS)
         world.watch()
-        # A pay-in each that no list forbids: these alone have to do with it.
+        # A pay-in each that no list forbids: these alone have to do with it, and none has to look.
         assert world.run_only(*PAYIN_STAGES) == [len(chains)] * len(PAYIN_STAGES)
-        # Nothing else is there that somebody could have to look for.
         calls.take_all()
         yield world

@@ -107,6 +107,7 @@ def test_a_transfer_proves_a_wallet_and_lets_a_payout_go(sealing: World) -> None
                 events.select()
                 .with_only_columns(events.c.type)
                 .where(events.c.object_id == proof.id)
+                .order_by(events.c.id)
             ).scalars()
         )
     assert booked is not None
