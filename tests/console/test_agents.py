@@ -2,7 +2,10 @@
 
 import pytest
 
+from sakk.core.x402 import Reason
+from sakk.core.x402_payment import X402Status
 from sakk.store import mandate as mandates
+from sakk.store import x402_payment as store
 from tests.console.agents import Agents, agents_of
 from tests.console.desk import configure
 from tests.console.office import Office
@@ -39,6 +42,24 @@ def test_a_merchant_sees_their_agents_and_nobody_elses(office: Office, agents: A
     assert (file.status, file.headers["content-type"]) == (200, "text/csv; charset=utf-8")
     proofs = alice.get(f"/console/channels/{agents.channel}/proofs")
     assert (proofs.status, agents.channel in proofs.text) == (200, True)
+
+
+def test_why_a_payment_failed_is_said_in_words(office: Office, agents: Agents) -> None:
+    code, said = Reason.nonce_used, "The nonce was used."
+    with office.parts.database.begin() as connection:
+        store.change(
+            connection,
+            [agents.payment],
+            status=X402Status.failed.value,
+            failure_code=code.value,
+            failure_message=said,
+        )
+    alice = office.browser(office.person(alice=["viewer"]))
+    told = alice.get("/console/x402?status=failed").text
+    assert ("Its signature was used before." in told, said in told) == (True, False)
+    with office.parts.database.begin() as connection:
+        store.change(connection, [agents.payment], failure_code="new_reason")
+    assert said in alice.get("/console/x402?status=failed").text
 
 
 def test_a_mandate_and_a_channel_end_by_one_word(office: Office) -> None:

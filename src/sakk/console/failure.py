@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
+from sakk.core.x402 import Reason
 from sakk.pages.language import mark
+
+_TOO_LATE = mark("Its time ran out before it was carried out.")
+_TOO_EARLY = mark("Its time had not come yet.")
+_WOULD_FAIL = mark("The token would not make this transfer.")
 
 FAILURES: Final[Mapping[str, str]] = {
     "address_held": mark("The address is held back by screening."),
@@ -20,5 +25,15 @@ FAILURES: Final[Mapping[str, str]] = {
     "rejected": mark("It was not approved."),
     "transaction_failed": mark("The transaction failed on the chain."),
     "transfer_failed": mark("The transfer failed."),
-    "transfer_would_fail": mark("The token would not make this transfer."),
+    "transfer_would_fail": _WOULD_FAIL,
+    # Of payments by HTTP 402.
+    Reason.expired: _TOO_LATE,
+    Reason.permit2_expired: _TOO_LATE,
+    Reason.not_yet_valid: _TOO_EARLY,
+    Reason.permit2_not_yet_valid: _TOO_EARLY,
+    Reason.nonce_used: mark("Its signature was used before."),
+    Reason.insufficient_balance: mark("The payer's coins did not cover it."),
+    Reason.permit2_allowance: mark("The payer has not approved so much."),
+    Reason.simulation_failed: _WOULD_FAIL,
+    Reason.unavailable_settle: mark("It could not be sent. The payer may try again."),
 }

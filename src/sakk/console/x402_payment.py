@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from sakk.console.failure import FAILURES
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Visit
@@ -78,6 +79,7 @@ def index(visit: Visit, query: PaymentQuery) -> Page | Download:
         "assets": assets,
         "payins": payins,
         "statuses": STATUSES,
+        "failures": FAILURES,
         "choices": {"status": options(visit, STATUSES)},
     }
     return Page("console/x402_payments.html", values)
