@@ -1,6 +1,7 @@
 """Whose the money of a line in suspense is: one person proposes, another confirms."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -14,14 +15,12 @@ from sakk.core.bank_statement import BankLine, LineStatus, Outcome
 from sakk.core.case import CaseStatus
 from sakk.core.errors import (
     ParameterInvalid,
-    PermissionDenied,
     ResourceMissing,
     UnexpectedState,
 )
 from sakk.core.person import Actor
-from sakk.core.role import Role
 from sakk.flow.context import Parts
-from sakk.flow.officer import Officer, find_officer
+from sakk.flow.officer import finance_officer
 from sakk.flow.stage import wake
 from sakk.flow.word import Word, weighing
 from sakk.store import account as accounts
@@ -31,7 +30,7 @@ from sakk.store import bank_statement as lines
 from sakk.store import case as cases
 
 PAYOUT_PREFIX: Final = "po"
-ROLES: Final = (Role.owner, Role.admin, Role.finance)
+_officer = partial(finance_officer, does="assigns a line")
 
 
 def propose(
@@ -118,13 +117,6 @@ def decline(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> B
         )
         store.put(connection, gone)
     return gone
-
-
-def _officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
-    found = find_officer(connection, actor, livemode=livemode)
-    if not found.has(ROLES):
-        raise PermissionDenied("Only a person with the role finance assigns a line.")
-    return found
 
 
 def _line(connection: Connection, identifier: str, *, livemode: bool) -> BankLine:
