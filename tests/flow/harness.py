@@ -584,7 +584,7 @@ def open_world(
             exposure=Exposures(database),
             banks=banks_at(directory, database, clock),
         )
-        calls = stack.enter_context(contextlib.closing(Calls(database)))
+        calls = stack.enter_context(contextlib.closing(Calls(database, clock)))
         world = World(parts, chains, clock, "", "", treasury, keystore, directory, calls)
         world.operator = world._open_account(AccountKind.operator, "Operator", {})
         world.account = world._open_account(AccountKind.merchant, "Merchant", {})

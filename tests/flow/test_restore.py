@@ -105,7 +105,7 @@ def go_back(cluster_url: str) -> Iterator[Back]:
             # Whoever followed the chains when the backup was made is gone.
             world.clock.advance(timedelta(seconds=2 * LEASE_SECONDS_DEFAULT))
             stages = {stage.name: stage for stage in [*watchers(parts), *pipeline(parts)]}
-            calls = stack.enter_context(closing(Calls(database)))
+            calls = stack.enter_context(closing(Calls(database, world.clock)))
             return dataclasses.replace(world, parts=parts, calls=calls, stages=stages)
 
         yield go_back

@@ -1,21 +1,26 @@
 """The loop: stages of a lane take turns, a failure is alone, a bell wakes, a stop ends."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from queue import SimpleQueue
 
 import pytest
+from sqlalchemy import literal, select
 
 from sakk.core.errors import Unavailable
 from sakk.flow.stage import (
     ASLEEP_AFTER_SECONDS,
     ASLEEP_IDLE_SECONDS,
+    CALLED_IDLE_SECONDS,
     FIRST_LOOKS,
     GIVE_WAY_SECONDS_MAX,
     IDLE_SECONDS,
     LANE_THREADS,
     MANY_ROWS,
+    PAUSE_SHARE_MIN,
     QUIET_AFTER_SECONDS,
     QUIET_IDLE_SECONDS,
     Bell,
@@ -24,11 +29,12 @@ from sakk.flow.stage import (
     Turn,
     _rest,
     _take_turns,
+    look_out,
     run_stages,
     start_stages,
     wake,
 )
-from sakk.store.database import Database
+from sakk.store.database import Database, Due
 
 SECONDS_MAX = 10.0
 NOWHERE = "postgresql://nobody@localhost:1/none"
@@ -304,6 +310,91 @@ def test_few_look_for_the_first_time_at_once(monkeypatch: pytest.MonkeyPatch) ->
         stop.set()
         for thread in threads:
             thread.join(SECONDS_MAX)
+
+
+DUE = Due(select(literal(1)), int, select(literal(1)))
+
+
+def test_a_stage_is_called_for_what_the_lookout_finds_and_does_not_look_itself() -> None:
+    stop, called = threading.Event(), threading.Event()
+    ran: list[str] = []
+    looked = {name: threading.Event() for name in ("due", "calm")}
+
+    def stage(name: str) -> Stage:
+        def run() -> int:
+            if looked[name].is_set() and not stop.is_set():
+                ran.append(name)
+                called.set()
+            looked[name].set()
+            return 0
+
+        return Stage(name, run, idle_seconds=0, due=(DUE,))
+
+    stages = [stage("due"), stage("calm")]
+
+    def look() -> list[Stage]:
+        # Each looks for itself once.
+        assert all(event.wait(SECONDS_MAX) for event in looked.values())
+        return [] if called.is_set() else stages[:1]
+
+    threads = start_stages(stages, Bell(NOWHERE), stop, listening=False, look=look)
+    assert called.wait(SECONDS_MAX)
+    stop.set()
+    for thread in threads:
+        thread.join(SECONDS_MAX)
+    assert ran == ["due"]
+    assert Turn(stages[0]).pause_seconds() == CALLED_IDLE_SECONDS
+
+
+class Pauses(threading.Event):
+    """Is set after so many waits, which take no time, and remembers how long they would."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.asked: list[float] = []
+        self._count = count
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.asked.append(timeout)
+        if len(self.asked) == self._count:
+            self.set()
+        return True
+
+
+def test_where_the_lookout_fails_every_stage_looks() -> None:
+    bell, pauses = Bell(NOWHERE), Pauses(1)
+    events = [bell.event("one"), bell.event("other")]
+
+    def fail() -> list[Stage]:
+        raise RuntimeError("no answer")
+
+    look_out(fail, bell, pauses, Traffic())
+    assert all(event.is_set() for event in events)
+
+
+def test_the_lookout_looks_less_often_where_nothing_happens_and_keeps_to_a_stages_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moment = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: moment[0])
+    bell, pauses, traffic = Bell(NOWHERE), Pauses(40), Traffic()
+    event = bell.event("stuck")
+    stuck = Stage("stuck", lambda: 0, idle_seconds=5.0, due=(DUE,))
+    called = []
+
+    def look() -> list[Stage]:
+        moment[0] += pauses.asked[-1] if pauses.asked else 0.0
+        if event.is_set():
+            called.append(moment[0])
+            event.clear()
+        return [stuck]
+
+    look_out(look, bell, pauses, traffic)
+    assert pauses.asked[0] == IDLE_SECONDS
+    assert pauses.asked[-1] == QUIET_IDLE_SECONDS
+    gaps = [after - before for before, after in pairwise(called)]
+    assert min(gaps) >= PAUSE_SHARE_MIN * stuck.idle_seconds
 
 
 def test_a_notification_wakes_the_lane_of_the_stage_that_it_names(database: Database) -> None:

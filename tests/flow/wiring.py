@@ -20,6 +20,7 @@ from sakk.core.network import Asset, Network, Quirk
 from sakk.core.transaction import TransactionStatus
 from sakk.flow.build import WAIT_TURN
 from sakk.flow.context import Parts
+from sakk.flow.lookout import Lookout
 from sakk.flow.stage import Stage
 from sakk.flow.watch import watch_stage
 from sakk.rails.bank.adapters import Banks
@@ -35,6 +36,7 @@ from sakk.store import network
 from sakk.store.address import put_treasury, put_wallet
 from sakk.store.case import put_settings
 from sakk.store.database import CHANNEL, Database
+from sakk.store.identity import now as wall_clock
 from sakk.store.payout import payouts
 from sakk.store.seed import seed_currencies, seed_policy
 from sakk.store.sweep import sweeps
@@ -91,7 +93,8 @@ class WorldClock:
 class Calls:
     """The stages that commits have woken: what the bell of a worker hears."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime] = wall_clock) -> None:
+        self._database, self._clock = database, clock
         url = make_url(database.url).set(drivername="postgresql")
         text = url.render_as_string(hide_password=False)
         self._connection = psycopg.connect(text, autocommit=True)
@@ -113,6 +116,14 @@ class Calls:
         looks_all, self._looks_all = self._looks_all, False
         return looks_all
 
+    def found(self, stages: Sequence[Stage]) -> set[str]:
+        """Those that the worker's lookout would call."""
+        return {stage.name for stage in Lookout(self._database, stages, self._clock).look()}
+
+    def due(self, stages: Sequence[Stage]) -> set[str]:
+        """The same, and those that look by themselves."""
+        return self.found(stages) | {stage.name for stage in stages if not stage.due}
+
     def take(self, stages: Collection[str]) -> set[str]:
         """Those of the stages that were woken since the last time by what is committed now."""
         # The server tells what it has for us before it answers.
@@ -130,7 +141,8 @@ def run_until_rest(stages: Sequence[Stage], calls: Calls) -> int:
 
     As in a worker: what moved something looks again, and so do those that nobody ever wakes. All
     look at first where time has passed, as they do in a worker when it is theirs, and in the end
-    where nothing has moved. In the long run all look once more at every end, and find nothing.
+    where nothing has moved; for most of them the worker's lookout does, and then looks on. In the
+    long run all look once more at every end, and find nothing.
     """
     try:
         return _run_until_rest(stages, calls)
@@ -143,11 +155,11 @@ def _run_until_rest(stages: Sequence[Stage], calls: Calls) -> int:
     # Those of a lane are woken together, and begin with its first.
     lanes = {stage.name: stage.lane or stage.name for stage in stages}
     firsts = {lane: name for name, lane in reversed(lanes.items())}
-    have_all_looked = calls.take_all()
+    looks_all = calls.take_all()
     woken = {lanes[name] for name in calls.take(lanes)}
-    if have_all_looked:
-        woken = set(firsts)
-    total = 0
+    if looks_all:
+        woken |= {lanes[name] for name in calls.due(stages)}
+    total = looked_at = 0
     for _ in range(ROUNDS_MAX):
         due: set[str] = set()
         before = total
@@ -164,9 +176,14 @@ def _run_until_rest(stages: Sequence[Stage], calls: Calls) -> int:
                         calls.call(AT_BLOCKS)
                     woken |= {lanes[name] for name in calls.take(lanes)} | {lane}
         if total == before:
-            if total == 0 and not have_all_looked:
-                have_all_looked, woken = True, set(firsts)
+            if total == 0 and not looks_all:
+                looks_all, woken = True, {lanes[name] for name in calls.due(stages)}
                 continue
+            if looks_all and looked_at < total:
+                # Those that had their look before others moved: the lookout looks on.
+                looked_at, woken = total, {lanes[name] for name in calls.found(stages)}
+                if woken:
+                    continue
             if IS_SOAK:
                 asleep = [stage.name for stage in stages if stage.run()]
                 assert not asleep, f"nobody woke {asleep}"

@@ -94,7 +94,7 @@ def adoption_stage(parts: Parts) -> Stage:
             _record(parts, row, outcome, token=token)
         return len(rows)
 
-    return Stage("adoption.post", run)
+    return Stage("adoption.post", run, due=(_due,))
 
 
 def _surplus(rail: EvmRail, moment: Moment, explained: dict[str, int]) -> dict[str, int]:

@@ -405,7 +405,7 @@ def return_stage(parts: Parts) -> Stage:
                     _tell(connection, [done], news.APPLICATION_FEE_REFUNDED, now=now)
         return len(rows)
 
-    return Stage("application_fee.return", run)
+    return Stage("application_fee.return", run, due=(_due_back,))
 
 
 def _return_set(row: ApplicationFee) -> PostingSet:

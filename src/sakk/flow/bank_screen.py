@@ -57,7 +57,7 @@ def bank_screen_stage(parts: Parts) -> Stage:
                 _judge(connection, index, row, places[row.destination], token=token, now=now)
         return len(rows)
 
-    return Stage("bank.screen", run, rest_seconds=REST_SECONDS)
+    return Stage("bank.screen", run, due=(_due,), rest_seconds=REST_SECONDS)
 
 
 def _judge(

@@ -452,7 +452,7 @@ def book_stage(parts: Parts) -> Stage:
                     _record(connection, row, payout, booked=booked, token=token, now=parts.clock())
         return len(rows)
 
-    return Stage("bank.book", run, idle_seconds=2.0)
+    return Stage("bank.book", run, due=(_matched,), idle_seconds=2.0)
 
 
 def _open(parts: Parts, own: Mapping[str, BankAccount]) -> None:

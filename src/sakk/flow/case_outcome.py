@@ -222,7 +222,7 @@ def seize_stage(parts: Parts) -> Stage:
             _record(connection, rows, booked, token=token, now=parts.clock())
         return len(rows)
 
-    return Stage("case.seize", run)
+    return Stage("case.seize", run, due=(_to_seize,))
 
 
 def _record(

@@ -52,7 +52,7 @@ def clone_build_stage(parts: Parts) -> Stage:
             attempt_collection(parts, name, batch, build, token=token)
         return len(rows)
 
-    return Stage("clone.build", run)
+    return Stage("clone.build", run, due=(_due,))
 
 
 def _build(parts: Parts, name: str, place: str, rows: list[Sweep], *, token: str) -> None:

@@ -75,7 +75,7 @@ def clone_recover_stage(parts: Parts) -> Stage:
             _attempt(parts, row, token=token)
         return len(rows)
 
-    return Stage("clone.recover", run)
+    return Stage("clone.recover", run, due=(_due,))
 
 
 def _attempt(parts: Parts, row: Sweep, *, token: str) -> None:

@@ -70,7 +70,7 @@ def collect_build_stage(parts: Parts) -> Stage:
             attempt_collection(parts, name, batch, build, token=token, instead=SweepMethod.key)
         return len(rows)
 
-    return Stage("collect.build", run)
+    return Stage("collect.build", run, due=(_due,))
 
 
 def _build(parts: Parts, name: str, rows: list[Sweep], *, token: str) -> None:

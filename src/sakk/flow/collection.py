@@ -34,7 +34,7 @@ from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import sweep as sweeps
 from sakk.store.address import Address
-from sakk.store.database import Query
+from sakk.store.database import Due
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, retry_delay, settle
 
@@ -63,7 +63,7 @@ class Call:
     gas_limit: int = 0
 
 
-def due_sweeps(method: SweepMethod) -> Query[Sweep]:
+def due_sweeps(method: SweepMethod) -> Due[Sweep]:
     """Which sweeps of a method may become a call: they are in no transaction yet."""
     table = sweeps.sweeps
     return claimable(
@@ -77,7 +77,7 @@ def due_sweeps(method: SweepMethod) -> Query[Sweep]:
     )
 
 
-def claim_sweeps(parts: Parts, due: Query[Sweep], *, token: str) -> list[Sweep]:
+def claim_sweeps(parts: Parts, due: Due[Sweep], *, token: str) -> list[Sweep]:
     """Lease them."""
     with parts.database.begin() as connection:
         return claim(connection, due, token=token, now=parts.clock())

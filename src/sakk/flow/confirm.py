@@ -133,7 +133,7 @@ def confirm_stage(parts: Parts) -> Stage:
                     _wait(connection, row, error, token=token, now=parts.clock())
         return changed
 
-    return Stage("transaction.confirm", run, rest_seconds=REST_SECONDS)
+    return Stage("transaction.confirm", run, due=(_due,), rest_seconds=REST_SECONDS)
 
 
 def _look_up(parts: Parts, sent: Sent, taking: set[str], *, token: str) -> int:

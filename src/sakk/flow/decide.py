@@ -30,12 +30,12 @@ from sakk.store import approval as approvals
 from sakk.store import event as events
 from sakk.store import payout as store
 from sakk.store import policy as policies
-from sakk.store.database import among, fetch, query, update_records
+from sakk.store.database import among, due, fetch, update_records
 
 BATCH_MAX = 500
 _table = store.payouts
 _versions = policies.policies
-_due = query(
+_due = due(
     select(_table)
     .join(
         _versions,
@@ -54,11 +54,11 @@ _due = query(
             _table.c.decided_at.is_(None),
             _table.c.policy_version.is_distinct_from(_versions.c.id),
         ),
-    )
-    .order_by(_table.c.id)
-    .limit(BATCH_MAX)
-    .with_for_update(skip_locked=True, of=_table),
+    ),
     Payout,
+    _table.c.id,
+    limit=BATCH_MAX,
+    lock=_table,
 )
 
 
@@ -74,7 +74,7 @@ def decide_stage(parts: Parts) -> Stage:
                 _decide(connection, of_mode, livemode=livemode, now=now)
             return len(rows)
 
-    return Stage("payout.decide", run, lane=PAYOUT_LANE, rest_seconds=REST_SECONDS)
+    return Stage("payout.decide", run, due=(_due,), lane=PAYOUT_LANE, rest_seconds=REST_SECONDS)
 
 
 def _decide(

@@ -72,7 +72,7 @@ def call_build_stage(parts: Parts) -> Stage:
             rows = claim(connection, _due, token=token, now=parts.clock())
         return sum(_attempt(parts, row, token=token) for row in rows)
 
-    return Stage(BUILD, run, rest_seconds=REST_SECONDS)
+    return Stage(BUILD, run, due=(_due,), rest_seconds=REST_SECONDS)
 
 
 def choose_sender(connection: Connection, wanted: str | None = None) -> Address:

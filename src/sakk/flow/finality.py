@@ -61,4 +61,4 @@ def finality_stage(parts: Parts) -> Stage:
             )
             return len(rows)
 
-    return Stage("payin.finality", run, lane=PAYIN_LANE, many=BATCH_MAX)
+    return Stage("payin.finality", run, due=(_final,), lane=PAYIN_LANE, many=BATCH_MAX)

@@ -74,7 +74,7 @@ def refund_hold_stage(parts: Parts) -> Stage:
                 hold(parts, row)
         return len(rows)
 
-    return Stage("refund.hold", run)
+    return Stage("refund.hold", run, due=(_without_hold,))
 
 
 def refund_release_stage(parts: Parts) -> Stage:
@@ -103,7 +103,7 @@ def refund_release_stage(parts: Parts) -> Stage:
             settle(connection, table, released, token=token)
         return len(rows)
 
-    return Stage("refund.release", run)
+    return Stage("refund.release", run, due=(_to_release,))
 
 
 def refund_expire_stage(parts: Parts) -> Stage:

@@ -54,7 +54,7 @@ def hold_stage(parts: Parts) -> Stage:
                 record_holds(connection, list(zip(rows, outcomes, strict=True)), now=parts.clock())
         return len(rows)
 
-    return Stage("payout.hold", run)
+    return Stage("payout.hold", run, due=(_without_hold,))
 
 
 def release_stage(parts: Parts) -> Stage:
@@ -81,4 +81,4 @@ def release_stage(parts: Parts) -> Stage:
             settle(connection, table, released, token=token)
         return len(rows)
 
-    return Stage("payout.release", run, rest_seconds=REST_SECONDS)
+    return Stage("payout.release", run, due=(_to_release,), rest_seconds=REST_SECONDS)

@@ -190,7 +190,7 @@ def correct_stage(parts: Parts) -> Stage:
                 _record(connection, row, outcome, token=token, now=parts.clock())
         return len(rows)
 
-    return Stage(STAGE, run)
+    return Stage(STAGE, run, due=(_to_correct,))
 
 
 def _postings(row: LedgerBreak) -> PostingSet:

@@ -30,4 +30,4 @@ def match_stage(parts: Parts) -> Stage:
                 match_rows(connection, rows, now=parts.clock())
             return len(rows)
 
-    return Stage("payin.match", run)
+    return Stage("payin.match", run, due=(_unmatched,))

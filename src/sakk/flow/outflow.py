@@ -27,7 +27,7 @@ from sakk.rails.evm.balances import balances
 from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import outflow as store
-from sakk.store.database import Query
+from sakk.store.database import Due
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, retry_delay, settle
@@ -75,7 +75,7 @@ def outflow_stage(parts: Parts) -> Stage:
             status=OutflowStatus.posted,
         )
 
-    return Stage("outflow.post", run)
+    return Stage("outflow.post", run, due=(_final,))
 
 
 def outflow_reverse_stage(parts: Parts) -> Stage:
@@ -174,7 +174,7 @@ def _close_unbooked(parts: Parts) -> int:
 
 def _book(
     parts: Parts,
-    due: Query[Outflow],
+    due: Due[Outflow],
     *,
     step: str,
     postings: Callable[[Outflow], list[Any]],

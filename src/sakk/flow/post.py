@@ -75,7 +75,7 @@ def post_stage(parts: Parts) -> Stage:
             _record(connection, rows, outcomes, token=token, now=now)
         return len(rows)
 
-    return Stage("payin.post", run, lane=PAYIN_LANE, many=BATCH_MAX)
+    return Stage("payin.post", run, due=(_due,), lane=PAYIN_LANE, many=BATCH_MAX)
 
 
 def posting_set(

@@ -103,7 +103,7 @@ def provider_stage(parts: Parts) -> Stage:
                 _step(parts, row, own[row.bank_account], wanted, silent, token=token)
         return len(rows)
 
-    return Stage(STAGE, run, idle_seconds=2.0)
+    return Stage(STAGE, run, due=(_due,), idle_seconds=2.0)
 
 
 def _step(

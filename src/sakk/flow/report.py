@@ -157,7 +157,7 @@ def report_stage(parts: Parts) -> Stage:
             _write(parts, row, token=token)
         return len(rows)
 
-    return Stage(STAGE, run, gives_way=True)
+    return Stage(STAGE, run, due=(_to_write,), gives_way=True)
 
 
 def _is_over(connection: Connection, report: Report, now: datetime) -> bool:

@@ -110,7 +110,7 @@ def reverse_stage(parts: Parts) -> Stage:
             _record(connection, rows, undone, token=token, now=now)
         return len(rows)
 
-    return Stage("payin.reverse", run)
+    return Stage("payin.reverse", run, due=(_booked_and_gone,))
 
 
 def _weighed(database: Database, rows: list[PayIn], *, token: str) -> list[PayIn]:

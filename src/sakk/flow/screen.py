@@ -36,7 +36,7 @@ from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payout as payouts
 from sakk.store import recovery as recoveries
-from sakk.store.database import Query, fetch, given_among, query, update_records
+from sakk.store.database import Due, fetch, given_among, query, update_records
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, give_back, given_back_on_error, settle
 from sakk.store.screening import insert_screenings, list_by_ids
@@ -82,7 +82,7 @@ def screen_stage(parts: Parts) -> Stage:
             _hold_unjudged(parts, now=now)
             raise
 
-    return Stage("payin.screen", run, lane=PAYIN_LANE, many=BATCH_MAX)
+    return Stage("payin.screen", run, due=(_confirmed,), lane=PAYIN_LANE, many=BATCH_MAX)
 
 
 def rejudge_stage(parts: Parts) -> Stage:
@@ -92,10 +92,10 @@ def rejudge_stage(parts: Parts) -> Stage:
     def run() -> int:
         return _judge_payins(parts, engine, _unjudged, now=parts.clock())
 
-    return Stage("payin.rejudge", run)
+    return Stage("payin.rejudge", run, due=(_unjudged,))
 
 
-def _judge_payins(parts: Parts, engine: Engine, due: Query[PayIn], *, now: datetime) -> int:
+def _judge_payins(parts: Parts, engine: Engine, due: Due[PayIn], *, now: datetime) -> int:
     """Judge a batch in one transaction; where issuers are to be asked, after that was done."""
     asking = Asking()
     with parts.database.begin() as connection:
@@ -248,7 +248,9 @@ def payout_screen_stage(parts: Parts) -> Stage:
             asking = ask_issuers(parts, wanted)
             return _judge_answered(parts, engine, rows, asking, token=token, now=now)
 
-    return Stage("payout.screen", run, lane=PAYOUT_LANE, rest_seconds=REST_SECONDS)
+    return Stage(
+        "payout.screen", run, due=(_due_payouts,), lane=PAYOUT_LANE, rest_seconds=REST_SECONDS
+    )
 
 
 def _judge_answered(

@@ -54,7 +54,7 @@ def settle_stage(parts: Parts) -> Stage:
                     _record(connection, row, booked=booked, token=token, now=parts.clock())
         return len(rows)
 
-    return Stage("transaction.settle", run, rest_seconds=REST_SECONDS)
+    return Stage("transaction.settle", run, due=(_due,), rest_seconds=REST_SECONDS)
 
 
 def _book(parts: Parts, row: ChainTransaction, subject: Subject, coin: GasCoin) -> bool:

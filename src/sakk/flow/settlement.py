@@ -392,7 +392,7 @@ def book_stage(parts: Parts) -> Stage:
             wake(connection, "settlement.pay", "settlement.close")
         return len(rows)
 
-    return Stage("settlement.book", run)
+    return Stage("settlement.book", run, due=(_to_book,))
 
 
 def pay_stage(parts: Parts) -> Stage:
@@ -420,7 +420,7 @@ def pay_stage(parts: Parts) -> Stage:
                 _record_paid(parts, after, token=token)
         return len(rows)
 
-    return Stage("settlement.pay", run)
+    return Stage("settlement.pay", run, due=(_to_pay,))
 
 
 def _report(row: Settlement, error: Exception) -> None:

@@ -104,7 +104,7 @@ def release_stage(parts: Parts) -> Stage:
             settle(connection, table, changes, token=token)
         return len(rows)
 
-    return Stage("settlement.release", run)
+    return Stage("settlement.release", run, due=(_to_release,))
 
 
 def _released(row: Settlement, moved: int, *, now: datetime) -> dict[str, Any]:

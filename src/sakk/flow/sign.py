@@ -84,7 +84,7 @@ def sign_stage(parts: Parts) -> Stage:
                 _sign(parts, row, token=token)
         return len(rows)
 
-    return Stage("transaction.sign", run)
+    return Stage("transaction.sign", run, due=(_due,))
 
 
 def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:

@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import psycopg
 import structlog
@@ -21,9 +22,10 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy import Connection, make_url
 
 from sakk.core.errors import SakkError
-from sakk.store.database import CHANNEL, notify_after
+from sakk.store.database import CHANNEL, Due, notify_after
 from sakk.store.lease import claimed
 
+LOOKOUT = "lookout"
 # What a final pay-in goes through until its webhook is due.
 PAYIN_LANE = "payin"
 # From the hold until it may be signed, or waits for people.
@@ -43,6 +45,8 @@ QUIET_IDLE_SECONDS = 3.0
 # After so long in which no stage of a process had any row, each looks as seldom as this.
 ASLEEP_AFTER_SECONDS = 60.0
 ASLEEP_IDLE_SECONDS = 15.0
+# Who is called for all that is due to it hardly ever looks by itself: no look is trusted for ever.
+CALLED_IDLE_SECONDS = 300.0
 # Stages that look at the same moment take a connection each. So no more than a few look for the
 # first time at once, and nobody's pause has the length of another's.
 FIRST_LOOKS = 6
@@ -72,6 +76,8 @@ class Stage:
     the soonest. Each run is several commits, which requests wait behind, whatever it moves.
     ``keeps_time``: its work comes by the clock. So it looks in sleep too, as lanes do, and wakes
     nobody by what it finds.
+    ``due``: all that it takes, where a statement can say whether there is any. One look for all
+    such stages then takes the place of its own.
     """
 
     name: str
@@ -82,6 +88,7 @@ class Stage:
     many: int = MANY_ROWS
     gives_way: bool = False
     keeps_time: bool = False
+    due: tuple[Due[Any], ...] = ()
 
 
 def wake(connection: Connection, *stages: str) -> None:
@@ -102,6 +109,12 @@ class Bell:
         event = threading.Event()
         self._events.update(dict.fromkeys(stages, event))
         return event
+
+    def ring(self, stage: str) -> None:
+        """Call one stage of this process."""
+        event = self._events.get(stage)
+        if event is not None:
+            event.set()
 
     def ring_all(self) -> None:
         for event in self._events.values():
@@ -126,9 +139,7 @@ class Bell:
                         if not heard.poll(HEAR_SECONDS * 1_000):
                             continue
                         for notification in connection.notifies(timeout=0):
-                            event = self._events.get(notification.payload)
-                            if event is not None:
-                                event.set()
+                            self.ring(notification.payload)
             except psycopg.Error as error:
                 log.warning("bell.lost", error=str(error))
                 stop.wait(BACKOFF_SECONDS_MIN)
@@ -188,6 +199,8 @@ class Turn:
         if self._is_due:
             return max(self._not_before - now, 0.0)
         idle = self.stage.idle_seconds
+        if self.stage.due:
+            return max(idle, CALLED_IDLE_SECONDS)
         # Who looks more often than others looks at what nobody tells.
         if idle < IDLE_SECONDS or now - self._quiet_since < QUIET_AFTER_SECONDS:
             return idle
@@ -230,6 +243,11 @@ class Traffic:
     def stir(self) -> None:
         """A stage of this process had something to do."""
         self._stirred_at = time.monotonic()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Had none anything to do for a while?"""
+        return time.monotonic() - self._stirred_at >= QUIET_AFTER_SECONDS
 
     @property
     def is_asleep(self) -> bool:
@@ -342,10 +360,43 @@ def _call_one(more: threading.Condition) -> None:
         more.notify()
 
 
+def look_out(
+    look: Callable[[], Sequence[Stage]], bell: Bell, stop: threading.Event, traffic: Traffic
+) -> None:
+    """Call stages for what is due to them, until ``stop``; where a look fails, all of them."""
+    called: dict[str, float] = {}
+    while not stop.is_set():
+        try:
+            found = look()
+        except Exception as error:
+            stage_errors.labels(LOOKOUT).inc()
+            _report(LOOKOUT, error)
+            found = []
+            bell.ring_all()
+        now = time.monotonic()
+        for stage in found:
+            # What it can not move yet it does not look at more often than it would by itself.
+            if now >= called.get(stage.name, now):
+                bell.ring(stage.name)
+                called[stage.name] = now + PAUSE_SHARE_MIN * stage.idle_seconds
+        stop.wait(QUIET_IDLE_SECONDS if traffic.is_quiet else IDLE_SECONDS)
+
+
 def start_stages(
-    stages: Sequence[Stage], bell: Bell, stop: threading.Event, *, listening: bool = True
+    stages: Sequence[Stage],
+    bell: Bell,
+    stop: threading.Event,
+    *,
+    listening: bool = True,
+    look: Callable[[], Sequence[Stage]] | None = None,
 ) -> list[threading.Thread]:
-    """Start the threads of all stages, and the bell's; they end soon after ``stop`` is set."""
+    """Start the threads of all stages, and the bell's; they end soon after ``stop`` is set.
+
+    ``look``: who of those that name what is ``due`` to them has some (`Lookout`). Without it each
+    looks by itself.
+    """
+    if look is None:
+        stages = [replace(stage, due=()) for stage in stages]
     lanes: dict[str, list[Stage]] = {}
     for stage in stages:
         lanes.setdefault(stage.lane or stage.name, []).append(stage)
@@ -362,6 +413,8 @@ def start_stages(
                 _thread(name, help_out, members, calls, stop, traffic)
                 for _ in range(LANE_THREADS - 1)
             ]
+    if look is not None:
+        threads.append(_thread(LOOKOUT, look_out, look, bell, stop, traffic))
     threads.append(_thread("stop", _ring_at_stop, bell, waiting, stop))
     if listening:
         threads.insert(0, _thread("bell", bell.listen, stop))

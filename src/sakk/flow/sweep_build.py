@@ -74,7 +74,7 @@ def sweep_build_stage(parts: Parts) -> Stage:
             attempt(parts, habits, row, order, token=token)
         return len(rows)
 
-    return Stage("sweep.build", run)
+    return Stage("sweep.build", run, due=(_due,))
 
 
 def _check(parts: Parts, rail: EvmRail, order: Order) -> None:

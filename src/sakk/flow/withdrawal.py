@@ -275,7 +275,7 @@ def withdrawal_build_stage(parts: Parts) -> Stage:
             attempt(parts, habits, row, order, token=token)
         return len(rows)
 
-    return Stage("withdrawal.build", run)
+    return Stage("withdrawal.build", run, due=(_due,))
 
 
 def withdrawal_event(row: Withdrawal, name: str) -> NewEvent:

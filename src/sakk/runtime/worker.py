@@ -48,6 +48,7 @@ from sakk.flow.gift_card_breakage import lapse_stage
 from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.hub import hub_stage
 from sakk.flow.ledger_break import correct_stage
+from sakk.flow.lookout import Lookout
 from sakk.flow.mandate_life import revoke_stage
 from sakk.flow.mandate_spend import expire_stage as spend_expire_stage
 from sakk.flow.mandate_spend import left_behind_stage as spend_left_behind_stage
@@ -141,7 +142,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         anchor_stage(parts, anchor_path(settings)),
         reconcile_stage(parts, every=timedelta(seconds=settings.reconcile_seconds)),
     ]
-    threads = start_stages(stages, bell, stop)
+    lookout = Lookout(parts.database, stages, parts.clock)
+    threads = start_stages(stages, bell, stop, look=lookout.look)
     sender.start()
     report_ready()
     stop.wait()

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 import psycopg
+import psycopg.sql
 from sqlalchemy import (
     ARRAY,
     ClauseElement,
@@ -30,6 +31,7 @@ from sqlalchemy import (
     event,
     func,
     literal,
+    literal_column,
     make_url,
     select,
     update,
@@ -272,6 +274,55 @@ def query(statement: Select[Any] | ReturningUpdate[Any], kind: type[T]) -> Query
     Values that change are ``bindparam``s, given to ``fetch`` by name; no ``in_``, but ``among``.
     """
     return Query(statement, kind)
+
+
+class Due(Query[T]):
+    """A statement by which a stage takes rows that are due, and how to see whether there are any.
+
+    ``look`` asks by the same conditions and locks nothing, so that one statement looks for many
+    stages at once (`flow/lookout.py`).
+    """
+
+    def __init__(
+        self, statement: Select[Any] | ReturningUpdate[Any], kind: type[T], wanted: Select[Any]
+    ) -> None:
+        super().__init__(statement, kind)
+        self._wanted = wanted
+
+    @cached_property
+    def look(self) -> str:
+        """Whether there are any, as SQL that is true or false.
+
+        With every constant written out: one plan serves for good, and knows the partial indexes.
+        """
+        one: Select[Any] = self._wanted.with_only_columns(
+            literal_column("1"), maintain_column_froms=True
+        )
+        compiled = one.exists().compile(dialect=_DIALECT)
+        given = {
+            name: f"%({name})s" if value is None else _constant(value)
+            for name, value in compiled.params.items()
+        }
+        return str(compiled) % given
+
+
+def _constant(value: Any) -> str:
+    return psycopg.sql.Literal(value).as_string().replace("%", "%%")
+
+
+def due(
+    wanted: Select[Any],
+    kind: type[T],
+    *order: ColumnElement[Any],
+    limit: int | None = None,
+    lock: Table | None = None,
+) -> Due[T]:
+    """Rows that a stage takes in the order given, leaving out what another worker has locked.
+
+    ``lock``: the table of them that is locked, where ``wanted`` joins others.
+    """
+    taken = wanted.order_by(*order).limit(limit).with_for_update(skip_locked=True, of=lock)
+    return Due(taken, kind, wanted)
 
 
 def fetch(connection: Connection, query: Query[T], **parameters: Any) -> list[T]:

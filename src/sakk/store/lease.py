@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from sakk.store.database import Database, Query, fetch, query, update_records
+from sakk.store.database import Database, Due, fetch, update_records
 from sakk.store.lease_length import lease_length
 from sakk.store.schema import Timestamp
 
@@ -74,7 +74,7 @@ def claimable(
     limit: int = CLAIM_MAX,
     early: bool = False,
     longest_due: bool = False,
-) -> Query[T]:
+) -> Due[T]:
     """Which rows a stage leases, for ``claim``; compiled once, so the conditions never change.
 
     ``early``: rows that wait for a retry too, those first that were not looked at for longest, so
@@ -88,10 +88,9 @@ def claimable(
         order = [table.c.lease_until.asc().nulls_first(), table.c.id]
     elif longest_due:
         order = [func.coalesce(table.c.retry_at, table.c.created), table.c.id]
+    wanted = select(table.c.id).where(*conditions, is_free(table, NOW), *timely)
     due = (
-        select(table.c.id)
-        .where(*conditions, is_free(table, NOW), *timely)
-        .order_by(*order)
+        wanted.order_by(*order)
         .limit(limit)
         .with_for_update(skip_locked=True)
         # Asked once: a plan that asks for every row of the table would lease beyond the limit.
@@ -107,7 +106,7 @@ def claimable(
         )
         .returning(table)
     )
-    return query(taken, kind)
+    return Due(taken, kind, wanted)
 
 
 _of_thread = threading.local()
@@ -119,7 +118,7 @@ def claimed() -> int:
 
 
 def claim(
-    connection: Connection, due: Query[T], *, token: str, now: datetime, **given: Any
+    connection: Connection, due: Due[T], *, token: str, now: datetime, **given: Any
 ) -> list[T]:
     """Lease due rows, oldest first, leaving alone what another worker has locked.
 

@@ -21,9 +21,10 @@ from sqlalchemy import (
 
 from sakk.core.payin import UNBOOKABLE, PayIn, PayInStatus
 from sakk.store.database import (
-    Query,
+    Due,
     among,
     as_json,
+    due,
     fetch,
     fetch_all,
     fetch_one,
@@ -178,16 +179,10 @@ def find_held(
     return fetch_one(connection, statement, PayIn)
 
 
-def in_status(status: PayInStatus, *conditions: Any, limit: int) -> Query[PayIn]:
+def in_status(status: PayInStatus, *conditions: Any, limit: int) -> Due[PayIn]:
     """Lock rows that stand in a status, oldest first, skipping what another worker has."""
-    return query(
-        select(payins)
-        .where(payins.c.status == status.value, *conditions)
-        .order_by(payins.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=payins),
-        PayIn,
-    )
+    wanted = select(payins).where(payins.c.status == status.value, *conditions)
+    return due(wanted, PayIn, payins.c.id, limit=limit, lock=payins)
 
 
 @dataclass(frozen=True, slots=True)
