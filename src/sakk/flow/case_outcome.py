@@ -39,6 +39,7 @@ from sakk.store import payin as payins
 from sakk.store import payment as payments
 from sakk.store import recovery as recoveries
 from sakk.store import sweep as sweeps
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
@@ -268,10 +269,10 @@ def follow_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            waiting = store.list_carried(connection, limit=BATCH_MAX)
+            waiting = fetch(connection, store.carried, limit=BATCH_MAX)
         return sum(_follow(parts, each, now=now) for each in waiting)
 
-    return Stage("case.follow", run)
+    return Stage("case.follow", run, due=(store.carried,))
 
 
 def _follow(parts: Parts, waiting: Case, *, now: datetime) -> bool:

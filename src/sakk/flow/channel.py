@@ -41,6 +41,7 @@ from sakk.store import account, network
 from sakk.store import channel as store
 from sakk.store import event as events
 from sakk.store import freeze as freezes
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.receipt import last_used
@@ -198,12 +199,12 @@ def left_behind_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.list_left_behind(connection, now=parts.clock(), limit=BATCH_MAX)
+            rows = fetch(connection, store.left_behind, now=parts.clock(), limit=BATCH_MAX)
         for row in rows:
             _finish_requested(parts, row.channel_id)
         return len(rows)
 
-    return Stage("channel.fund", run, idle_seconds=5.0)
+    return Stage("channel.fund", run, idle_seconds=5.0, due=(store.left_behind,))
 
 
 def expire_stage(parts: Parts) -> Stage:
@@ -212,7 +213,7 @@ def expire_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = store.claim_over(connection, now=now, limit=BATCH_MAX)
+            rows = fetch(connection, store.over, now=now, limit=BATCH_MAX)
             for row in rows:
                 last = last_used(connection, account_id(row.ledger_account.name))
                 used = max(row.used_at, last or row.used_at)
@@ -222,7 +223,7 @@ def expire_stage(parts: Parts) -> Stage:
                     store.change(connection, row.id, {"used_at": used})
         return len(rows)
 
-    return Stage("channel.expire", run, idle_seconds=5.0)
+    return Stage("channel.expire", run, idle_seconds=5.0, due=(store.over,))
 
 
 def close_stage(parts: Parts) -> Stage:
@@ -231,13 +232,13 @@ def close_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = store.list_closing(connection, now=now, limit=BATCH_MAX)
+            rows = fetch(connection, store.closing, now=now, limit=BATCH_MAX)
         ended = 0
         for row in rows:
             ended += _finish_closing(parts, row.id).status == ChannelStatus.closed
         return ended
 
-    return Stage(CLOSE_STAGE, run)
+    return Stage(CLOSE_STAGE, run, due=(store.closing,))
 
 
 # Their parts

@@ -53,6 +53,7 @@ from sakk.store import dispute as disputes
 from sakk.store import escrow_channel as escrows
 from sakk.store import event as events
 from sakk.store import session as sessions
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 from sakk.store.network import list_currencies
 
@@ -253,7 +254,7 @@ def left_behind_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.list_left_behind(connection, now=parts.clock(), limit=BATCH_MAX)
+            rows = fetch(connection, store.left_behind, now=parts.clock(), limit=BATCH_MAX)
             found = {each.id: find_paid(connection, each.channel_id) for each in rows}
         away = None
         for row in rows:
@@ -269,7 +270,7 @@ def left_behind_stage(parts: Parts) -> Stage:
             raise away
         return len(rows)
 
-    return Stage("charge_refund.post", run, idle_seconds=5.0)
+    return Stage("charge_refund.post", run, idle_seconds=5.0, due=(store.left_behind,))
 
 
 def _finish(parts: Parts, channel: Paid, refund: ChargeRefund) -> ChargeRefund:

@@ -38,6 +38,7 @@ from sakk.flow.stage import Stage
 from sakk.store import account, freeze, network, party
 from sakk.store import conversion as store
 from sakk.store import event as events
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 
 LEFT_BEHIND_MAX: Final = 100
@@ -301,12 +302,12 @@ def left_behind_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.list_left_behind(connection, now=parts.clock(), limit=LEFT_BEHIND_MAX)
+            rows = fetch(connection, store.left_behind, now=parts.clock(), limit=LEFT_BEHIND_MAX)
         for row in rows:
             _post(parts, row, None)
         return len(rows)
 
-    return Stage("conversion.post", run, idle_seconds=5.0)
+    return Stage("conversion.post", run, idle_seconds=5.0, due=(store.left_behind,))
 
 
 def _post(parts: Parts, row: Conversion, request_id: str | None) -> Conversion:

@@ -24,7 +24,8 @@ from sakk.store import channel as channels
 from sakk.store import dispute as store
 from sakk.store import escrow_channel as escrows
 from sakk.store import event as events
-from sakk.store.charge_refund import arrive, list_arrived, refunded
+from sakk.store.charge_refund import arrive, arrived, list_arrived, refunded
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 
 BATCH_MAX: Final = 100
@@ -121,7 +122,7 @@ def left_behind_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.list_left_behind(connection, now=parts.clock(), limit=BATCH_MAX)
+            rows = fetch(connection, store.left_behind, now=parts.clock(), limit=BATCH_MAX)
             found = {each.id: charge_refund.find_paid(connection, each.channel_id) for each in rows}
         away = None
         for row in rows:
@@ -140,7 +141,7 @@ def left_behind_stage(parts: Parts) -> Stage:
             raise away
         return len(rows)
 
-    return Stage("dispute.settle", run, idle_seconds=5.0)
+    return Stage("dispute.settle", run, idle_seconds=5.0, due=(store.left_behind,))
 
 
 def follow_stage(parts: Parts) -> Stage:
@@ -163,7 +164,7 @@ def follow_stage(parts: Parts) -> Stage:
                     _follow(connection, ended, ended.dispute)
         return len(moved)
 
-    return Stage("charge_refund.follow", run, idle_seconds=5.0)
+    return Stage("charge_refund.follow", run, idle_seconds=5.0, due=(arrived,))
 
 
 def _follow(connection: Connection, refund: ChargeRefund, dispute_id: str) -> None:

@@ -12,6 +12,7 @@ from sakk.flow.stage import Stage
 from sakk.store import event as events
 from sakk.store import network
 from sakk.store import payment as payments
+from sakk.store.database import fetch
 
 # How long an expiry waits for a watcher that is behind: a payment in a block that nobody has read
 # yet may have been in time.
@@ -25,7 +26,7 @@ def expire_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            due = payments.lock_expired(connection, now=now, limit=EXPIRE_BATCH_MAX)
+            due = fetch(connection, payments.expired, now=now, limit=EXPIRE_BATCH_MAX)
             if not due:
                 return 0
             followed = network.followed(
@@ -46,4 +47,4 @@ def expire_stage(parts: Parts) -> Stage:
             events.append(connection, told + ended_sessions(connection, expired), now=now)
             return len(expired)
 
-    return Stage("payment.expire", run)
+    return Stage("payment.expire", run, due=(payments.expired,))

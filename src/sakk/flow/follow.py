@@ -16,7 +16,7 @@ from sakk.flow.stage import Stage, wake
 from sakk.store import event as events
 from sakk.store import payout as payouts
 from sakk.store import refund as store
-from sakk.store.database import among
+from sakk.store.database import among, fetch_values
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import before, claim, claimable, given_back_on_error, settle
@@ -112,7 +112,7 @@ def refund_expire_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            overdue = store.list_overdue(connection, now=now, limit=BATCH_MAX)
+            overdue = fetch_values(connection, store.overdue, now=now, limit=BATCH_MAX)
         ended = 0
         for identifier in overdue:
             with parts.database.begin() as connection:
@@ -134,7 +134,7 @@ def refund_expire_stage(parts: Parts) -> Stage:
                 ended += 1
         return ended
 
-    return Stage("refund.expire", run)
+    return Stage("refund.expire", run, due=(store.overdue,))
 
 
 def refund_follow_stage(parts: Parts) -> Stage:
@@ -142,13 +142,13 @@ def refund_follow_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            moved = store.list_moved(connection, limit=BATCH_MAX)
+            moved = fetch_values(connection, store.moved, limit=BATCH_MAX)
         for identifier in moved:
             with parts.database.begin() as connection:
                 _follow(connection, identifier, parts)
         return len(moved)
 
-    return Stage("refund.follow", run)
+    return Stage("refund.follow", run, due=(store.moved,))
 
 
 def _follow(connection: Connection, identifier: str, parts: Parts) -> None:

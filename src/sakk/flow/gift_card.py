@@ -39,6 +39,7 @@ from sakk.flow.stage import Stage
 from sakk.flow.transfer import DECLINED, check_may_pay, judge
 from sakk.store import event as events
 from sakk.store import gift_card as store
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 
 LEFT_BEHIND_MAX = 100
@@ -319,13 +320,13 @@ def left_behind_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.list_left_behind(connection, now=parts.clock(), limit=LEFT_BEHIND_MAX)
+            rows = fetch(connection, store.left_behind, now=parts.clock(), limit=LEFT_BEHIND_MAX)
         for row in rows:
             # Nobody was shown the code: the card stays inactive until its issuer looks at it.
             _post(parts, row, active=False)
         return len(rows)
 
-    return Stage(GIFT_CARD_STAGE, run, idle_seconds=5.0)
+    return Stage(GIFT_CARD_STAGE, run, idle_seconds=5.0, due=(store.left_behind,))
 
 
 def new_card(

@@ -28,6 +28,7 @@ from sakk.flow.stage import Stage
 from sakk.flow.transfer import check_may_pay, judge
 from sakk.store import event as events
 from sakk.store import gift_card_batch as store
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 
@@ -124,12 +125,12 @@ def left_behind_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.list_left_behind(connection, now=parts.clock())
+            rows = fetch(connection, store.left_behind, now=parts.clock())
         for row in rows:
             _carry_out(parts, row)
         return len(rows)
 
-    return Stage("gift_card_batch.post", run, idle_seconds=5.0)
+    return Stage("gift_card_batch.post", run, idle_seconds=5.0, due=(store.left_behind,))
 
 
 def _drawn(

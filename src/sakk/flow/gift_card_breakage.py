@@ -22,6 +22,7 @@ from sakk.flow.stage import Stage, wake
 from sakk.flow.word import Word, weighing
 from sakk.store import gift_card as card_store
 from sakk.store import gift_card_breakage as store
+from sakk.store.database import fetch
 from sakk.store.identity import new_id
 
 DUE_MAX: Final = 100
@@ -110,7 +111,7 @@ def lapse_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            due = store.list_due(connection, now=now, limit=DUE_MAX)
+            due = fetch(connection, store.lapsed, now=now, limit=DUE_MAX)
             for card in due:
                 of = Of(card.account_id, card.livemode, new_id(cards.MOVEMENT_PREFIX))
                 movement = new_movement(card, MovementKind.lapse, card.balance, of, now=now)
@@ -119,7 +120,7 @@ def lapse_stage(parts: Parts) -> Stage:
                 wake(connection, GIFT_CARD_STAGE)
         return len(due)
 
-    return Stage("gift_card.lapse", run, idle_seconds=60.0)
+    return Stage("gift_card.lapse", run, idle_seconds=60.0, due=(store.lapsed,))
 
 
 def _locked(connection: Connection, identifier: str, *, livemode: bool) -> Breakage | None:

@@ -27,6 +27,7 @@ from sakk.store import channel as channels
 from sakk.store import event as events
 from sakk.store import mandate as store
 from sakk.store import owner_key as owner_keys
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 
 REVOKING_MAX: Final = 100
@@ -139,12 +140,12 @@ def revoke_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.list_revoking(connection, limit=REVOKING_MAX)
+            rows = fetch(connection, store.revoking, limit=REVOKING_MAX)
         for row in rows:
             finish_revoking(parts, row.id)
         return len(rows)
 
-    return Stage("mandate.revoke", run, idle_seconds=IDLE_SECONDS)
+    return Stage("mandate.revoke", run, idle_seconds=IDLE_SECONDS, due=(store.revoking,))
 
 
 def _close_channels(parts: Parts, mandate_id: str) -> None:

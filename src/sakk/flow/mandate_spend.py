@@ -29,6 +29,7 @@ from sakk.store import event as events
 from sakk.store import mandate as mandates
 from sakk.store import mandate_spend as store
 from sakk.store import network
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 
 LEFT_BEHIND_MAX: Final = 100
@@ -122,7 +123,7 @@ def left_behind_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.list_left_behind(connection, now=parts.clock(), limit=LEFT_BEHIND_MAX)
+            rows = fetch(connection, store.left_behind, now=parts.clock(), limit=LEFT_BEHIND_MAX)
             found = {each.mandate: mandates.find_any(connection, each.mandate) for each in rows}
         for row in rows:
             of = found[row.mandate]
@@ -133,7 +134,7 @@ def left_behind_stage(parts: Parts) -> Stage:
                 _post(parts, of, row, None)
         return len(rows)
 
-    return Stage("mandate_spend.post", run, idle_seconds=5.0)
+    return Stage("mandate_spend.post", run, idle_seconds=5.0, due=(store.left_behind,))
 
 
 def expire_stage(parts: Parts) -> Stage:
@@ -142,7 +143,7 @@ def expire_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = store.lock_overdue(connection, now=now, limit=OVERDUE_MAX)
+            rows = fetch(connection, store.overdue, now=now, limit=OVERDUE_MAX)
             for row in rows:
                 expired = SpendStatus.expired.value
                 store.change(connection, row.id, {"status": expired}, status=row.status)
@@ -150,7 +151,7 @@ def expire_stage(parts: Parts) -> Stage:
                 _tell(connection, ended, event.MANDATE_SPEND_EXPIRED, now=now)
         return len(rows)
 
-    return Stage("mandate_spend.expire", run, idle_seconds=5.0)
+    return Stage("mandate_spend.expire", run, idle_seconds=5.0, due=(store.overdue,))
 
 
 def locked(connection: Connection, found: Mandate, identifier: str) -> MandateSpend:

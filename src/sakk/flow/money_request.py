@@ -21,6 +21,7 @@ from sakk.flow.transfer import TransferRequest, carry_out, intend
 from sakk.store import money_request as store
 from sakk.store import network
 from sakk.store import transfer as transfers
+from sakk.store.database import fetch
 
 EXPIRE_MAX = 500
 
@@ -212,14 +213,14 @@ def expire_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            due = store.list_due(connection, now=now, limit=EXPIRE_MAX)
+            due = fetch(connection, store.over, now=now, limit=EXPIRE_MAX)
             after = [replace(each, status=MoneyRequestStatus.expired.value) for each in due]
             for each in after:
                 store.change(connection, each.id, {"status": each.status})
             tell(connection, after, event.MONEY_REQUEST_EXPIRED, now=now)
         return len(due)
 
-    return Stage("money_request.expire", run, idle_seconds=5.0)
+    return Stage("money_request.expire", run, idle_seconds=5.0, due=(store.over,))
 
 
 def own(

@@ -91,7 +91,7 @@ def outflow_reverse_stage(parts: Parts) -> Stage:
             status=OutflowStatus.reversed,
         )
 
-    return Stage("outflow.reverse", run)
+    return Stage("outflow.reverse", run, due=(_unbooked_and_gone, _booked_and_gone))
 
 
 def write_off(parts: Parts, name: str) -> list[Outflow]:
@@ -159,6 +159,8 @@ def _close_unbooked(parts: Parts) -> int:
     now = parts.clock()
     with parts.database.begin() as connection:
         rows = claim(connection, _unbooked_and_gone, token=token, now=now)
+        if not rows:
+            return 0
         closed = [replace(row, status=OutflowStatus.orphaned.value) for row in rows]
         settle(
             connection,

@@ -26,6 +26,7 @@ from sakk.flow.stage import Stage
 from sakk.screening.name import NameIndex
 from sakk.store import event as events
 from sakk.store import party as store
+from sakk.store.database import fetch
 from sakk.store.entity import names_version
 from sakk.store.identity import new_id
 
@@ -60,7 +61,7 @@ def party_review_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = store.due_for_review(connection, now, limit=REVIEWS_MAX)
+            rows = fetch(connection, store.to_review, now=now, limit=REVIEWS_MAX)
             for party in rows:
                 store.change(connection, party.id, {"review_told": now})
             reason = "The review of this party is due."
@@ -71,7 +72,7 @@ def party_review_stage(parts: Parts) -> Stage:
             )
             return len(rows)
 
-    return Stage("party.review", run, gives_way=True)
+    return Stage("party.review", run, due=(store.to_review,), gives_way=True)
 
 
 def _screen(

@@ -46,7 +46,7 @@ from sakk.store import policy as policies
 from sakk.store import recovery as store
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as transactions
-from sakk.store.database import update_records
+from sakk.store.database import fetch, update_records
 from sakk.store.screening import insert_screenings
 
 BATCH_MAX = 100
@@ -297,12 +297,12 @@ def recovery_follow_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = store.lock_moved(connection, limit=BATCH_MAX)
+            rows = fetch(connection, store.moved, limit=BATCH_MAX)
             for row in rows:
                 _follow(connection, row, now=now)
             return len(rows)
 
-    return Stage("recovery.follow", run)
+    return Stage("recovery.follow", run, due=(store.moved,))
 
 
 def _follow(connection: Connection, row: Recovery, *, now: datetime) -> None:

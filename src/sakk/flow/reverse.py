@@ -71,7 +71,7 @@ def orphan_stage(parts: Parts) -> Stage:
             events.append(connection, happened, now=now)
             return len(rows)
 
-    return Stage("payin.orphan", run)
+    return Stage("payin.orphan", run, due=_unposted)
 
 
 _booked_and_gone = claimable(

@@ -45,6 +45,7 @@ from sakk.store import beneficiary, network
 from sakk.store import event as events
 from sakk.store import payout as payouts
 from sakk.store import settlement as store
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import NOW, claim, claimable, given_back_on_error, retry_delay, settle
@@ -547,22 +548,22 @@ def follow_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            ended = store.list_ended(connection, limit=BATCH_MAX)
+            ended = fetch(connection, store.ended, limit=BATCH_MAX)
             _end(connection, ended, SettlementStatus.paid, now=now)
             _end(connection, ended, SettlementStatus.failed, now=now)
         return len(ended)
 
-    return Stage("settlement.follow", run)
+    return Stage("settlement.follow", run, due=(store.ended,))
 
 
 def _end(
     connection: Connection,
-    ended: Sequence[tuple[str, str]],
+    ended: Sequence[store.Ended],
     status: SettlementStatus,
     *,
     now: datetime,
 ) -> None:
-    these = [identifier for identifier, how in ended if rules.outcome(how) is status]
+    these = [each.id for each in ended if rules.outcome(each.status) is status]
     if not these:
         return
     is_paid = status is SettlementStatus.paid

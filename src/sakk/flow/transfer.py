@@ -35,6 +35,7 @@ from sakk.store import event as events
 from sakk.store import person as persons
 from sakk.store import policy as policies
 from sakk.store import transfer as store
+from sakk.store.database import fetch
 from sakk.store.failpoint import failpoint
 
 LEFT_BEHIND_MAX = 100
@@ -244,12 +245,12 @@ def left_behind_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.list_left_behind(connection, now=parts.clock(), limit=LEFT_BEHIND_MAX)
+            rows = fetch(connection, store.left_behind, now=parts.clock(), limit=LEFT_BEHIND_MAX)
         for row in rows:
             _step(parts, row, None)
         return len(rows)
 
-    return Stage("transfer.post", run, idle_seconds=5.0)
+    return Stage("transfer.post", run, idle_seconds=5.0, due=(store.left_behind,))
 
 
 def claim_stage(parts: Parts) -> Stage:
@@ -258,13 +259,13 @@ def claim_stage(parts: Parts) -> Stage:
     def run() -> int:
         with parts.database.begin() as connection:
             moved = store.claim_due(connection, now=parts.clock(), limit=CLAIMS_MAX)
-            rows = store.list_at_a_step(connection, limit=CLAIMS_MAX)
+            rows = fetch(connection, store.at_a_step, limit=CLAIMS_MAX)
         for row in rows:
             failpoint("transfer.claim.before")
             _step(parts, row, None)
         return max(moved, len(rows))
 
-    return Stage(CLAIM_STAGE, run, idle_seconds=5.0)
+    return Stage(CLAIM_STAGE, run, idle_seconds=5.0, due=(store.claimable, store.at_a_step))
 
 
 def _check_scanned(to: Recipient, request: TransferRequest) -> None:

@@ -36,6 +36,7 @@ from sakk.core.travel_rule import UNTOLD
 from sakk.store.database import (
     among,
     as_json,
+    due,
     fetch_all,
     fetch_one,
     insert_given,
@@ -472,10 +473,10 @@ def lock_reviewed_without_case(connection: Connection, *, limit: int) -> list[tu
     return [(row.id, row.purpose) for row in connection.execute(statement)]
 
 
-def list_carried(connection: Connection, *, limit: int) -> list[Case]:
-    """Cases whose outcome is being carried out; not locked, since their subjects come first."""
-    statement = select(cases).where(cases.c.status == CaseStatus.carrying_out.value)
-    return fetch_all(connection, statement.order_by(cases.c.id).limit(limit), Case)
+carried = due(
+    select(cases).where(cases.c.status == CaseStatus.carrying_out.value), Case, cases.c.id
+)
+"""Cases whose outcome is being carried out; not locked, since their subjects come first."""
 
 
 @dataclass(frozen=True, slots=True)

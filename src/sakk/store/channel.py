@@ -1,7 +1,7 @@
 """Channels and the vouchers that raise them: rows and queries."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -33,7 +33,8 @@ from sakk.core.channel import (
     FundingStatus,
     Voucher,
 )
-from sakk.store.database import among, fetch_all, fetch_one, row_of
+from sakk.store.database import among, due, fetch_all, fetch_one, row_of
+from sakk.store.lease import NOW, before
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Bytes, Document, Timestamp, Units, metadata
 
@@ -209,38 +210,35 @@ def list_of_mandate(connection: Connection, mandate: str, *, limit: int) -> list
     return fetch_all(connection, statement, Channel)
 
 
-def claim_over(connection: Connection, *, now: datetime, limit: int) -> list[Channel]:
-    """Channels whose time is over, or that nobody uses, held until this transaction ends."""
-    is_idle = or_(
-        channels.c.used_at <= now - IDLE_MAX,
-        and_(channels.c.status == ChannelStatus.opening, channels.c.used_at <= now - OPENING_MAX),
-    )
-    statement = (
-        select(channels)
-        .where(
-            channels.c.status.in_([ChannelStatus.opening, ChannelStatus.open]),
-            channels.c.kind == ChannelKind.balance,
-            or_(channels.c.expires_at <= now, is_idle),
-        )
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return fetch_all(connection, statement, Channel)
+over = due(
+    select(channels).where(
+        among(channels.c.status, [ChannelStatus.opening.value, ChannelStatus.open.value]),
+        channels.c.kind == ChannelKind.balance.value,
+        or_(
+            channels.c.expires_at <= NOW,
+            channels.c.used_at <= before(IDLE_MAX),
+            and_(
+                channels.c.status == ChannelStatus.opening.value,
+                channels.c.used_at <= before(OPENING_MAX),
+            ),
+        ),
+    ),
+    Channel,
+    lock=channels,
+)
+"""Channels whose time is over, or that nobody uses; locked."""
 
 
-def list_closing(connection: Connection, *, now: datetime, limit: int) -> list[Channel]:
-    """Channels that are closing and were not looked at for a moment."""
-    statement = (
-        select(channels)
-        .where(
-            channels.c.status == ChannelStatus.closing,
-            channels.c.kind == ChannelKind.balance,
-            channels.c.used_at <= now,
-        )
-        .order_by(channels.c.used_at)
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, Channel)
+closing = due(
+    select(channels).where(
+        channels.c.status == ChannelStatus.closing.value,
+        channels.c.kind == ChannelKind.balance.value,
+        channels.c.used_at <= NOW,
+    ),
+    Channel,
+    channels.c.used_at,
+)
+"""Channels that are closing and were not looked at for a moment."""
 
 
 def insert_voucher(connection: Connection, voucher: Voucher) -> None:
@@ -320,16 +318,15 @@ def list_fundings(connection: Connection, channel_id: str, *, limit: int) -> lis
     return fetch_all(connection, statement, Funding)
 
 
-def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[Funding]:
-    """Fundings that were committed and never heard of again."""
-    table = channel_fundings
-    statement = (
-        select(table)
-        .where(table.c.status == FundingStatus.requested, table.c.created < now - LEFT_TO_REQUEST)
-        .order_by(table.c.created)
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, Funding)
+left_behind = due(
+    select(channel_fundings).where(
+        channel_fundings.c.status == FundingStatus.requested.value,
+        channel_fundings.c.created < before(LEFT_TO_REQUEST),
+    ),
+    Funding,
+    channel_fundings.c.created,
+)
+"""Fundings that were committed and never heard of again."""
 
 
 def _party(account_id: str | None) -> list[ColumnElement[bool]]:

@@ -1,7 +1,8 @@
 """Refunds of charges: rows and queries. A charge itself is no row: it stands in the ledger."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 from sqlalchemy import (
@@ -25,7 +26,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.charge_refund import OVER, ChargeRefund, ChargeRefundStatus
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
-from sakk.store.database import among, fetch_all, fetch_one, row_of, run
+from sakk.store.database import among, due, fetch, fetch_all, fetch_one, row_of, run
+from sakk.store.lease import before
 from sakk.store.payout import payouts
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -182,24 +184,40 @@ def try_again(
     return found
 
 
-def list_arrived(connection: Connection, *, limit: int) -> list[tuple[ChargeRefund, Payout]]:
-    """Refunds on their way whose payout came to its end, with the payout; both are locked.
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A refund and the payout that carries it."""
 
-    One that did not happen is at its end when its money is back on the balance.
-    """
+    id: str
+    payout: str
+
+
+arrived = due(
+    select(charge_refunds.c.id, charge_refunds.c.payout)
+    .join(payouts, payouts.c.id == charge_refunds.c.payout)
+    .where(
+        is_sent,
+        or_(
+            payouts.c.status == PayoutStatus.posted.value,
+            among(payouts.c.status, _NOT_MADE) & (payouts.c.hold != HoldStatus.held.value),
+        ),
+    ),
+    Arrived,
+    charge_refunds.c.payout,
+    lock=[charge_refunds, payouts],
+)
+"""Refunds on their way whose payout came to its end; both are locked.
+
+One that did not happen is at its end when its money is back on the balance.
+"""
+
+
+def list_arrived(connection: Connection, *, limit: int) -> list[tuple[ChargeRefund, Payout]]:
+    """Refunds on their way whose payout came to its end, with the payout; both are locked."""
     table = charge_refunds
-    ended = or_(
-        payouts.c.status == PayoutStatus.posted.value,
-        payouts.c.status.in_(_NOT_MADE) & (payouts.c.hold != HoldStatus.held.value),
-    )
-    found = connection.execute(
-        select(table.c.id, table.c.payout)
-        .join(payouts, payouts.c.id == table.c.payout)
-        .where(is_sent, ended)
-        .order_by(table.c.payout)
-        .limit(limit)
-        .with_for_update(of=[table, payouts], skip_locked=True)
-    ).all()
+    found = fetch(connection, arrived, limit=limit)
+    if not found:
+        return []
     rows = fetch_all(
         connection,
         select(table).where(among(table.c.id, [each.id for each in found])),
@@ -247,16 +265,12 @@ def turn_to_payer(connection: Connection, refund: ChargeRefund) -> None:
     )
 
 
-def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[ChargeRefund]:
-    """Refunds that were committed and never heard of again."""
-    table = charge_refunds
-    statement = (
-        select(table)
-        .where(
-            table.c.status == ChargeRefundStatus.requested,
-            table.c.created < now - LEFT_TO_REQUEST,
-        )
-        .order_by(table.c.created)
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, ChargeRefund)
+left_behind = due(
+    select(charge_refunds).where(
+        charge_refunds.c.status == ChargeRefundStatus.requested.value,
+        charge_refunds.c.created < before(LEFT_TO_REQUEST),
+    ),
+    ChargeRefund,
+    charge_refunds.c.created,
+)
+"""Refunds that were committed and never heard of again."""

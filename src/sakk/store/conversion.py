@@ -23,7 +23,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.chart import AccountCode, currency_of_unit
 from sakk.core.conversion import Conversion, ConversionQuote, ConversionTerms, QuoteStatus
-from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
+from sakk.store.database import due, fetch_one, insert_records, row_of
+from sakk.store.lease import before
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 conversion_terms = Table(
@@ -210,15 +211,14 @@ def usd_cents_since(
     return int(connection.execute(statement).scalar_one())
 
 
-def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[Conversion]:
-    """Conversions that were committed and never heard of again."""
-    statement = (
-        select(conversions)
-        .where(conversions.c.status == "requested", conversions.c.created < now - LEFT_TO_REQUEST)
-        .order_by(conversions.c.created)
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, Conversion)
+left_behind = due(
+    select(conversions).where(
+        conversions.c.status == "requested", conversions.c.created < before(LEFT_TO_REQUEST)
+    ),
+    Conversion,
+    conversions.c.created,
+)
+"""Conversions that were committed and never heard of again."""
 
 
 def finish(connection: Connection, conversion: Conversion) -> bool:

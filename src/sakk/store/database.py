@@ -19,6 +19,7 @@ from sqlalchemy import (
     CursorResult,
     Engine,
     Executable,
+    Integer,
     LargeBinary,
     Select,
     Table,
@@ -315,13 +316,17 @@ def due(
     kind: type[T],
     *order: ColumnElement[Any],
     limit: int | None = None,
-    lock: Table | None = None,
+    lock: Table | list[Table] | None = None,
 ) -> Due[T]:
-    """Rows that a stage takes in the order given, leaving out what another worker has locked.
+    """Rows that a stage takes, in the order given.
 
-    ``lock``: the table of them that is locked, where ``wanted`` joins others.
+    ``limit``: how many at once; None is a parameter, ``limit``. ``lock``: tables whose rows are
+    locked, leaving out what another worker has.
     """
-    taken = wanted.order_by(*order).limit(limit).with_for_update(skip_locked=True, of=lock)
+    most = bindparam("limit", type_=Integer) if limit is None else limit
+    taken = wanted.order_by(*order).limit(most)
+    if lock is not None:
+        taken = taken.with_for_update(skip_locked=True, of=lock)
     return Due(taken, kind, wanted)
 
 
@@ -334,6 +339,13 @@ def fetch(connection: Connection, query: Query[T], **parameters: Any) -> list[T]
         for record in records:
             record[name] = read(record[name], _DIALECT)
     return [query.kind(**record) for record in records]
+
+
+def fetch_values(connection: Connection, query: Query[T], **parameters: Any) -> list[T]:
+    """Run a compiled query of one column, whose type is of Python's own."""
+    compiled = query.compiled
+    rows = drive(connection, compiled.text, {**compiled.parameters, **parameters}).fetchall()
+    return [value for (value,) in rows]
 
 
 def fetch_one(connection: Connection, statement: Executable, kind: type[T]) -> T | None:

@@ -1,7 +1,7 @@
 """Disputes of charges: rows and queries."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 
 from sakk.core.dispute import Dispute, DisputeStatus
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import due, fetch_all, fetch_one, insert_records
+from sakk.store.lease import before
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 channel_disputes = Table(
@@ -139,22 +140,19 @@ def undecide(connection: Connection, dispute: Dispute) -> None:
     )
 
 
-def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[Dispute]:
-    """Disputes whose hold, or whose outcome, nobody has carried out to the end."""
-    table = channel_disputes
-    statement = (
-        select(table)
-        .where(
-            or_(
-                table.c.status == DisputeStatus.requested,
-                (table.c.status == DisputeStatus.open) & table.c.outcome.is_not(None),
-            ),
-            table.c.created < now - LEFT_TO_REQUEST,
-        )
-        .order_by(table.c.created)
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, Dispute)
+left_behind = due(
+    select(channel_disputes).where(
+        or_(
+            channel_disputes.c.status == DisputeStatus.requested.value,
+            (channel_disputes.c.status == DisputeStatus.open.value)
+            & channel_disputes.c.outcome.is_not(None),
+        ),
+        channel_disputes.c.created < before(LEFT_TO_REQUEST),
+    ),
+    Dispute,
+    channel_disputes.c.created,
+)
+"""Disputes whose hold, or whose outcome, nobody has carried out to the end."""
 
 
 def _parties(account_id: str | None) -> list[ColumnElement[bool]]:

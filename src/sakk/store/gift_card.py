@@ -29,7 +29,8 @@ from sakk.core.gift_card import (
     GiftCardMovement,
     MovementKind,
 )
-from sakk.store.database import among, fetch_all, fetch_one, row_of
+from sakk.store.database import among, due, fetch_all, fetch_one, row_of
+from sakk.store.lease import before
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 gift_cards = Table(
@@ -236,23 +237,18 @@ def finish(connection: Connection, movement: GiftCardMovement) -> bool:
     return result.rowcount == 1
 
 
-def list_left_behind(
-    connection: Connection, *, now: datetime, limit: int
-) -> list[GiftCardMovement]:
-    """Movements that were committed and never heard of again."""
-    statement = (
-        select(gift_card_movements)
-        .where(
-            _m.status == "requested",
-            # A batch's are its own stage's.
-            _m.batch.is_(None),
-            # What a payment's rest has set going is no request's to move.
-            or_(_m.created < now - LEFT_TO_REQUEST, _m.payment_intent.is_not(None)),
-        )
-        .order_by(_m.created)
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, GiftCardMovement)
+left_behind = due(
+    select(gift_card_movements).where(
+        _m.status == "requested",
+        # A batch's are its own stage's.
+        _m.batch.is_(None),
+        # What a payment's rest has set going is no request's to move.
+        or_(_m.created < before(LEFT_TO_REQUEST), _m.payment_intent.is_not(None)),
+    ),
+    GiftCardMovement,
+    _m.created,
+)
+"""Movements that were committed and never heard of again."""
 
 
 def outstanding(

@@ -19,8 +19,9 @@ from sqlalchemy import (
 
 from sakk.core.gift_card import GiftCard, GiftCardMovement, GiftCardStatus
 from sakk.core.gift_card_batch import GiftCardBatch
-from sakk.store.database import among, fetch_all, fetch_one, insert_records
+from sakk.store.database import among, due, fetch_all, fetch_one, insert_records
 from sakk.store.gift_card import LEFT_TO_REQUEST, gift_card_movements, gift_cards
+from sakk.store.lease import before
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 gift_card_batches = Table(
@@ -76,15 +77,15 @@ def find(
     return fetch_one(connection, statement.with_for_update() if lock else statement, GiftCardBatch)
 
 
-def list_left_behind(connection: Connection, *, now: datetime) -> list[GiftCardBatch]:
-    """A batch whose request did not live to see all of it issued."""
-    statement = (
-        select(gift_card_batches)
-        .where(_b.status == "requested", _b.created < now - 2 * LEFT_TO_REQUEST)
-        .order_by(_b.created)
-        .limit(1)
-    )
-    return fetch_all(connection, statement, GiftCardBatch)
+left_behind = due(
+    select(gift_card_batches).where(
+        _b.status == "requested", _b.created < before(2 * LEFT_TO_REQUEST)
+    ),
+    GiftCardBatch,
+    _b.created,
+    limit=1,
+)
+"""A batch whose request did not live to see all of it issued."""
 
 
 def list_requested(connection: Connection, batch: str, *, limit: int) -> list[GiftCardMovement]:

@@ -1,6 +1,5 @@
 """Breakage of gift cards: what was proposed, is in force and has ended; and which cards are due."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import (
@@ -19,9 +18,10 @@ from sqlalchemy import (
 
 from sakk.core.gift_card import GiftCard, GiftCardStatus
 from sakk.core.gift_card_breakage import Breakage, BreakageState
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import among, due, fetch_all, fetch_one, insert_records
 from sakk.store.freeze import account_may_pay
 from sakk.store.gift_card import gift_card_movements, gift_cards
+from sakk.store.lease import NOW
 from sakk.store.schema import Timestamp, metadata
 
 gift_card_breakages = Table(
@@ -95,26 +95,23 @@ def decide(
     )
 
 
-def list_due(connection: Connection, *, now: datetime, limit: int) -> Sequence[GiftCard]:
-    """Cards whose rest goes to their issuer by a policy in force, of issuers whom nothing stops."""
-    moving = select(_m.id).where(_m.card == _c.id, _m.status.in_(("held", "requested"))).exists()
-    statement = (
-        select(gift_cards)
-        .join(
-            gift_card_breakages,
-            (_b.country == _c.country)
-            & (_b.livemode == _c.livemode)
-            & (_b.state == BreakageState.active.value),
-        )
-        .where(
-            _c.balance > 0,
-            _c.status.in_((GiftCardStatus.active.value, GiftCardStatus.inactive.value)),
-            _c.expires_at + func.make_interval(0, 0, 0, _b.days) <= now,
-            account_may_pay(_c.account_id),
-            ~moving,
-        )
-        .order_by(_c.id)
-        .limit(limit)
-        .with_for_update(of=gift_cards, skip_locked=True)
+lapsed = due(
+    select(gift_cards)
+    .join(
+        gift_card_breakages,
+        (_b.country == _c.country)
+        & (_b.livemode == _c.livemode)
+        & (_b.state == BreakageState.active.value),
     )
-    return fetch_all(connection, statement, GiftCard)
+    .where(
+        _c.balance > 0,
+        among(_c.status, [GiftCardStatus.active.value, GiftCardStatus.inactive.value]),
+        _c.expires_at + func.make_interval(0, 0, 0, _b.days) <= NOW,
+        account_may_pay(_c.account_id),
+        ~select(_m.id).where(_m.card == _c.id, among(_m.status, ["held", "requested"])).exists(),
+    ),
+    GiftCard,
+    _c.id,
+    lock=gift_cards,
+)
+"""Cards whose rest goes to their issuer by a policy in force, of issuers whom nothing stops."""

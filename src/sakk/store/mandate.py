@@ -6,7 +6,7 @@ from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select, 
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.mandate import Mandate, MandateStatus
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import due, fetch_all, fetch_one, row_of
 from sakk.store.schema import Bytes, Document, Timestamp, metadata
 
 mandates = Table(
@@ -117,12 +117,9 @@ def finish_revoke(connection: Connection, identifier: str) -> bool:
     return result.rowcount == 1
 
 
-def list_revoking(connection: Connection, *, limit: int) -> list[Mandate]:
-    """Mandates whose revocation was begun, and did not live to be finished."""
-    statement = (
-        select(mandates)
-        .where(mandates.c.status == MandateStatus.revoking.value)
-        .order_by(mandates.c.revoked_at)
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, Mandate)
+revoking = due(
+    select(mandates).where(mandates.c.status == MandateStatus.revoking.value),
+    Mandate,
+    mandates.c.revoked_at,
+)
+"""Mandates whose revocation was begun, and did not live to be finished."""

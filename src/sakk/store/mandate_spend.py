@@ -1,6 +1,6 @@
 """Spends under mandates: rows and queries."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -18,7 +18,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.mandate_spend import MandateSpend, SpendStatus
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import among, due, fetch_one, row_of
+from sakk.store.lease import NOW, before
 from sakk.store.schema import Bytes, Document, Timestamp, Units, metadata
 
 mandate_spends = Table(
@@ -99,33 +100,27 @@ def find_reference(
     return fetch_one(connection, statement.with_for_update() if lock else statement, MandateSpend)
 
 
-def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[MandateSpend]:
-    """Spends that were committed and never heard of again."""
-    statement = (
-        select(mandate_spends)
-        .where(
-            mandate_spends.c.status.in_([SpendStatus.requested.value, SpendStatus.releasing.value]),
-            mandate_spends.c.reserved_at < now - LEFT_TO_REQUEST,
-        )
-        .order_by(mandate_spends.c.reserved_at)
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, MandateSpend)
+left_behind = due(
+    select(mandate_spends).where(
+        among(mandate_spends.c.status, [SpendStatus.requested.value, SpendStatus.releasing.value]),
+        mandate_spends.c.reserved_at < before(LEFT_TO_REQUEST),
+    ),
+    MandateSpend,
+    mandate_spends.c.reserved_at,
+)
+"""Spends that were committed and never heard of again."""
 
 
-def lock_overdue(connection: Connection, *, now: datetime, limit: int) -> list[MandateSpend]:
-    """Spends whose time for a person's word, or for the agent to come back, is over; locked."""
-    statement = (
-        select(mandate_spends)
-        .where(
-            mandate_spends.c.status.in_([SpendStatus.waiting.value, SpendStatus.approved.value]),
-            mandate_spends.c.approve_by < now,
-        )
-        .order_by(mandate_spends.c.approve_by)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return fetch_all(connection, statement, MandateSpend)
+overdue = due(
+    select(mandate_spends).where(
+        among(mandate_spends.c.status, [SpendStatus.waiting.value, SpendStatus.approved.value]),
+        mandate_spends.c.approve_by < NOW,
+    ),
+    MandateSpend,
+    mandate_spends.c.approve_by,
+    lock=mandate_spends,
+)
+"""Spends whose time for a person's word, or for the agent to come back, is over; locked."""
 
 
 def change(connection: Connection, identifier: str, values: dict[str, Any], *, status: str) -> bool:

@@ -1,7 +1,6 @@
 """Requests for money, and the bills whose shares they are: rows and queries."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -24,7 +23,8 @@ from sqlalchemy import (
 from sakk.core.bill import Bill
 from sakk.core.money_request import MoneyRequest, MoneyRequestStatus
 from sakk.store.alias import aliases
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import due, fetch_all, fetch_one, insert_records
+from sakk.store.lease import NOW
 from sakk.store.schema import Document, Timestamp, Units, metadata
 from sakk.store.transfer import transfers
 
@@ -150,16 +150,13 @@ def count_open(connection: Connection, *, account_id: str, livemode: bool) -> in
     return int(connection.execute(statement).scalar_one())
 
 
-def list_due(connection: Connection, *, now: datetime, limit: int) -> list[MoneyRequest]:
-    """Open requests whose time is over, locked."""
-    statement = (
-        select(money_requests)
-        .where(_c.status == MoneyRequestStatus.open.value, _c.expires_at <= now)
-        .order_by(_c.expires_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return fetch_all(connection, statement, MoneyRequest)
+over = due(
+    select(money_requests).where(_c.status == MoneyRequestStatus.open.value, _c.expires_at <= NOW),
+    MoneyRequest,
+    _c.expires_at,
+    lock=money_requests,
+)
+"""Open requests whose time is over, locked."""
 
 
 def find_bill(

@@ -23,7 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.party import Hit, HitState, Link, Party, PartyDocument, PartyRole, PartyStatus
-from sakk.store.database import among, fetch_all, fetch_one, insert_records
+from sakk.store.database import among, due, fetch_all, fetch_one, insert_records
+from sakk.store.lease import NOW
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Bytes, Document, Timestamp, metadata
 
@@ -373,20 +374,17 @@ def due_for_names(connection: Connection, version: int, *, limit: int) -> list[P
     return fetch_all(connection, statement, Party)
 
 
-def due_for_review(connection: Connection, now: datetime, *, limit: int) -> list[Party]:
-    """Lock approved parties whose review is due and was not told yet."""
-    statement = (
-        select(parties)
-        .where(
-            parties.c.status == PartyStatus.approved.value,
-            parties.c.review_at <= now,
-            or_(parties.c.review_told.is_(None), parties.c.review_told < parties.c.review_at),
-        )
-        .order_by(parties.c.review_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return fetch_all(connection, statement, Party)
+to_review = due(
+    select(parties).where(
+        parties.c.status == PartyStatus.approved.value,
+        parties.c.review_at <= NOW,
+        or_(parties.c.review_told.is_(None), parties.c.review_told < parties.c.review_at),
+    ),
+    Party,
+    parties.c.review_at,
+    lock=parties,
+)
+"""Approved parties whose review is due and was not told yet, locked."""
 
 
 def put_hits(connection: Connection, hits: Sequence[Hit]) -> list[Hit]:

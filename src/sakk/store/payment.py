@@ -1,7 +1,6 @@
 """Payment intents: rows and queries."""
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from sqlalchemy import (
     ARRAY,
@@ -18,13 +17,14 @@ from sqlalchemy import (
 
 from sakk.core.payment import PaymentIntent, PaymentStatus
 from sakk.store.database import (
+    due,
     fetch,
-    fetch_all,
     fetch_one,
     given_among,
     insert_records,
     query,
 )
+from sakk.store.lease import NOW
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 payment_intents = Table(
@@ -121,16 +121,13 @@ _LOCK_MANY = query(
 )
 
 
-def lock_expired(connection: Connection, *, now: datetime, limit: int) -> list[PaymentIntent]:
-    """Open intents whose time has run out."""
-    statement = (
-        select(payment_intents)
-        .where(
-            payment_intents.c.status == PaymentStatus.requires_action.value,
-            payment_intents.c.expires_at <= now,
-        )
-        .order_by(payment_intents.c.expires_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return fetch_all(connection, statement, PaymentIntent)
+expired = due(
+    select(payment_intents).where(
+        payment_intents.c.status == PaymentStatus.requires_action.value,
+        payment_intents.c.expires_at <= NOW,
+    ),
+    PaymentIntent,
+    payment_intents.c.expires_at,
+    lock=payment_intents,
+)
+"""Open intents whose time has run out, locked."""

@@ -1,6 +1,6 @@
 """The pool: rows of what was moved into it and out of it."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import (
     Boolean,
@@ -17,7 +17,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.pool import PoolMovement
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import due, fetch_one, row_of
+from sakk.store.lease import before
 from sakk.store.schema import Timestamp, Units, metadata
 
 pool_movements = Table(
@@ -73,18 +74,14 @@ def find_reference(connection: Connection, mandate: str, reference: str) -> Pool
     )
 
 
-def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[PoolMovement]:
-    """Movements that were committed and never heard of again."""
-    statement = (
-        select(pool_movements)
-        .where(
-            pool_movements.c.status == "requested",
-            pool_movements.c.created < now - LEFT_TO_REQUEST,
-        )
-        .order_by(pool_movements.c.created)
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, PoolMovement)
+left_behind = due(
+    select(pool_movements).where(
+        pool_movements.c.status == "requested", pool_movements.c.created < before(LEFT_TO_REQUEST)
+    ),
+    PoolMovement,
+    pool_movements.c.created,
+)
+"""Movements that were committed and never heard of again."""
 
 
 def finish(connection: Connection, movement: PoolMovement) -> bool:

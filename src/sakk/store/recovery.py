@@ -23,7 +23,7 @@ from sakk.core.recovery import LIVE, Recovery
 from sakk.core.refund import RefundStatus
 from sakk.core.sweep import SweepSource, SweepStatus
 from sakk.store.adoption import adoptions
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import among, due, fetch_all, fetch_one, insert_records
 from sakk.store.payin import payins
 from sakk.store.schema import Timestamp, Units, metadata
 from sakk.store.sweep import sweeps
@@ -150,22 +150,20 @@ def lock_unscreened(connection: Connection, *, limit: int) -> list[Recovery]:
     return fetch_all(connection, statement, Recovery)
 
 
-def lock_moved(connection: Connection, *, limit: int) -> list[Recovery]:
-    """Pending recoveries whose sweep has come to its end, or has a transaction since."""
-    ended = [SweepStatus.posted, SweepStatus.failed, SweepStatus.rejected, SweepStatus.canceled]
-    statement = (
-        select(recoveries)
-        .join(sweeps, sweeps.c.id == recoveries.c.sweep)
-        .where(
-            recoveries.c.status == RefundStatus.pending.value,
-            sweeps.c.status.in_([each.value for each in ended])
-            | sweeps.c.tx_hash.is_distinct_from(recoveries.c.tx_hash),
-        )
-        .order_by(recoveries.c.id)
-        .limit(limit)
-        .with_for_update(of=recoveries, skip_locked=True)
-    )
-    return fetch_all(connection, statement, Recovery)
+_ENDED = (SweepStatus.posted, SweepStatus.failed, SweepStatus.rejected, SweepStatus.canceled)
+moved = due(
+    select(recoveries)
+    .join(sweeps, sweeps.c.id == recoveries.c.sweep)
+    .where(
+        recoveries.c.status == RefundStatus.pending.value,
+        among(sweeps.c.status, [each.value for each in _ENDED])
+        | sweeps.c.tx_hash.is_distinct_from(recoveries.c.tx_hash),
+    ),
+    Recovery,
+    recoveries.c.id,
+    lock=recoveries,
+)
+"""Pending recoveries whose sweep has come to its end, or has a transaction since; locked."""
 
 
 def in_suspense(connection: Connection, *, address: str, asset: str) -> dict[SweepSource, int]:

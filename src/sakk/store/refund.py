@@ -1,7 +1,6 @@
 """Refunds: rows and queries."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 from sqlalchemy import (
     Boolean,
@@ -20,8 +19,8 @@ from sqlalchemy import (
 
 from sakk.core.payout import HoldStatus, PayoutStatus
 from sakk.core.refund import LIVE, Refund, RefundStatus
-from sakk.store.database import among, fetch_all, fetch_one, insert_records
-from sakk.store.lease import lease_columns
+from sakk.store.database import among, due, fetch_all, fetch_one, insert_records
+from sakk.store.lease import NOW, lease_columns
 from sakk.store.payin import payins
 from sakk.store.payment import lock_many, payment_intents
 from sakk.store.payout import payouts
@@ -185,34 +184,29 @@ def any_with_application_fee(connection: Connection, identifiers: Sequence[str])
     return connection.execute(statement.limit(1)).first() is not None
 
 
-def list_moved(connection: Connection, *, limit: int) -> list[str]:
-    """Pending refunds whose payout has come to its end, or has a transaction since."""
-    statement = (
-        select(refunds.c.id)
-        .join(payouts, payouts.c.id == refunds.c.payout)
-        .where(
-            refunds.c.status == RefundStatus.pending.value,
-            payouts.c.status.in_(_ENDED) | payouts.c.tx_hash.is_distinct_from(refunds.c.tx_hash),
-        )
-        .order_by(refunds.c.id)
-        .limit(limit)
-    )
-    return list(connection.execute(statement).scalars())
+moved = due(
+    select(refunds.c.id)
+    .join(payouts, payouts.c.id == refunds.c.payout)
+    .where(
+        refunds.c.status == RefundStatus.pending.value,
+        among(payouts.c.status, _ENDED) | payouts.c.tx_hash.is_distinct_from(refunds.c.tx_hash),
+    ),
+    str,
+    refunds.c.id,
+)
+"""Pending refunds whose payout has come to its end, or has a transaction since, by their ids."""
 
 
-def list_overdue(connection: Connection, *, now: datetime, limit: int) -> list[str]:
-    """Refunds whose payer did not say where to in time."""
-    statement = (
-        select(refunds.c.id)
-        .where(
-            refunds.c.status == RefundStatus.requires_action.value,
-            refunds.c.hold == HoldStatus.held.value,
-            refunds.c.claim_expires_at <= now,
-        )
-        .order_by(refunds.c.id)
-        .limit(limit)
-    )
-    return list(connection.execute(statement).scalars())
+overdue = due(
+    select(refunds.c.id).where(
+        refunds.c.status == RefundStatus.requires_action.value,
+        refunds.c.hold == HoldStatus.held.value,
+        refunds.c.claim_expires_at <= NOW,
+    ),
+    str,
+    refunds.c.id,
+)
+"""Refunds whose payer did not say where to in time, by their ids."""
 
 
 def reopen(connection: Connection, payout: str) -> None:

@@ -27,7 +27,7 @@ from sakk.core.balance import BalanceTransaction
 from sakk.core.chart import AccountCode, TransferCode
 from sakk.core.settlement import OPEN, Settlement, SettlementSchedule, SettlementStatus, Sums
 from sakk.store.balance import balance_units, list_between
-from sakk.store.database import among, fetch_all, fetch_one, row_of
+from sakk.store.database import among, due, fetch_all, fetch_one, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.network import currencies
 from sakk.store.payout import payouts
@@ -356,20 +356,26 @@ def find(
     return fetch_one(connection, statement, Settlement)
 
 
-def list_ended(connection: Connection, *, limit: int) -> list[tuple[str, str]]:
-    """Settlements whose payout has come to its end, and how."""
-    statement = (
-        select(settlements.c.id, payouts.c.status)
-        .join(payouts, payouts.c.id == settlements.c.payout)
-        .where(
-            settlements.c.status == SettlementStatus.paying.value,
-            among(payouts.c.status, ["posted", "rejected", "canceled", "failed"]),
-        )
-        .order_by(settlements.c.id)
-        .limit(limit)
-        .with_for_update(of=settlements, skip_locked=True)
-    )
-    return [(row[0], row[1]) for row in connection.execute(statement)]
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A settlement, and how the payout of it has ended."""
+
+    id: str
+    status: str
+
+
+ended = due(
+    select(settlements.c.id, payouts.c.status)
+    .join(payouts, payouts.c.id == settlements.c.payout)
+    .where(
+        settlements.c.status == SettlementStatus.paying.value,
+        among(payouts.c.status, ["posted", "rejected", "canceled", "failed"]),
+    ),
+    Ended,
+    settlements.c.id,
+    lock=settlements,
+)
+"""Settlements whose payout has come to its end, and how; locked."""
 
 
 def reopen(connection: Connection, payout: str) -> None:

@@ -1,5 +1,6 @@
 """Book transfers: rows and queries."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -25,8 +26,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.transfer import BookTransfer, TransferStatus
 from sakk.store.alias import aliases
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import among, due, fetch, fetch_one, row_of
 from sakk.store.freeze import account_may_pay
+from sakk.store.lease import NOW, before
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 transfers = Table(
@@ -140,62 +142,68 @@ def count_pending(
     return int(connection.execute(statement).scalar_one())
 
 
-def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[BookTransfer]:
-    """Transfers that were committed and never heard of again."""
-    statement = (
-        select(transfers)
-        .where(transfers.c.status == "requested", transfers.c.created < now - LEFT_TO_REQUEST)
-        .order_by(transfers.c.created)
-        .limit(limit)
+left_behind = due(
+    select(transfers).where(
+        transfers.c.status == "requested", transfers.c.created < before(LEFT_TO_REQUEST)
+    ),
+    BookTransfer,
+    transfers.c.created,
+)
+"""Transfers that were committed and never heard of again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimable:
+    """A transfer that waits no longer, and to which account it goes; None is back."""
+
+    id: str
+    account_id: str | None
+
+
+claimable = due(
+    select(transfers.c.id, aliases.c.account_id)
+    .select_from(
+        transfers.outerjoin(
+            aliases,
+            and_(
+                aliases.c.livemode == transfers.c.livemode,
+                aliases.c.kind == "email",
+                aliases.c.value == transfers.c.recipient,
+                aliases.c.status == "active",
+                account_may_pay(transfers.c.account_id),
+            ),
+        )
     )
-    return fetch_all(connection, statement, BookTransfer)
+    .where(
+        transfers.c.status == TransferStatus.pending.value,
+        or_(aliases.c.account_id.is_not(None), transfers.c.expires_at <= NOW),
+    ),
+    Claimable,
+    transfers.c.id,
+    lock=transfers,
+)
+"""Those whose recipient has proved the e-mail address, or whose time is over; locked."""
 
 
 def claim_due(connection: Connection, *, now: datetime, limit: int) -> int:
     """Move what waits on: to who has proved the e-mail address, or back when its time is over."""
-    c, a = transfers.c, aliases.c
-    due = (
-        select(c.id, a.account_id)
-        .select_from(
-            transfers.outerjoin(
-                aliases,
-                and_(
-                    a.livemode == c.livemode,
-                    a.kind == "email",
-                    a.value == c.recipient,
-                    a.status == "active",
-                    account_may_pay(c.account_id),
-                ),
-            )
-        )
-        .where(
-            c.status == TransferStatus.pending.value,
-            or_(a.account_id.is_not(None), c.expires_at <= now),
-        )
-        .order_by(c.id)
-        .limit(limit)
-        .with_for_update(of=transfers, skip_locked=True)
-    )
-    rows = connection.execute(due).all()
-    for identifier, account_id in rows:
+    rows = fetch(connection, claimable, now=now, limit=limit)
+    for row in rows:
         values = (
             {"status": TransferStatus.returning.value, "failure_code": "unclaimed"}
-            if account_id is None
-            else {"status": TransferStatus.claiming.value, "destination": account_id}
+            if row.account_id is None
+            else {"status": TransferStatus.claiming.value, "destination": row.account_id}
         )
-        connection.execute(update(transfers).where(c.id == identifier).values(values))
+        connection.execute(update(transfers).where(transfers.c.id == row.id).values(values))
     return len(rows)
 
 
-def list_at_a_step(connection: Connection, *, limit: int) -> list[BookTransfer]:
-    """Those that the ledger is to be asked about."""
-    statement = (
-        select(transfers)
-        .where(transfers.c.status.in_(_AT_A_STEP))
-        .order_by(transfers.c.id)
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, BookTransfer)
+at_a_step = due(
+    select(transfers).where(among(transfers.c.status, _AT_A_STEP)),
+    BookTransfer,
+    transfers.c.id,
+)
+"""Those that the ledger is to be asked about."""
 
 
 def call_off(connection: Connection, transfer: BookTransfer) -> None:
