@@ -15,6 +15,7 @@ from sakk.flow import beneficiary, payment, travel_rule, wallet_proof
 from sakk.store import beneficiary as beneficiaries
 from sakk.store import payment as payments
 from sakk.store import wallet_proof as store
+from sakk.store.database import fetch
 from sakk.store.event import events
 from sakk.store.identity import new_id
 
@@ -150,5 +151,5 @@ def test_of_whom_and_in_what(world: World) -> None:
 def test_rows_come_back(world: World) -> None:
     proof = ask(world, entry(world, world.chain.payer.address.lower()))
     with world.database.begin() as connection:
-        assert store.lock_open(connection, limit=10) == [proof]
+        assert fetch(connection, store.awaited, limit=10) == [proof]
         assert store.final_payins(connection, [proof.payment_intent]) == []

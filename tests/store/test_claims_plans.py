@@ -16,6 +16,7 @@ from sqlalchemy.types import JSON, BigInteger, Integer, Text
 from sakk.core.behaviour import Per, WindowKey
 from sakk.core.screening import Direction, ScreeningRequest
 from sakk.flow.context import Parts
+from sakk.flow.lookout import Lookout
 from sakk.runtime.worker import pipeline
 from sakk.screening.engine import Engine
 from sakk.signing.client import SignerClient
@@ -136,6 +137,7 @@ def test_every_question_of_every_stage_uses_an_index(
         patch.setattr(psycopg.Cursor, "execute", remember)
         for stage in stages:
             assert stage.run() == 0, stage.name
+        assert Lookout(filled, stages, parts.clock).look() == []
         with filled.begin() as connection:
             counted = behaviour.count_windows(connection, QUESTIONS)
             assert [set(each) for each in counted] == [{key.name for key in WINDOWS}] * 2

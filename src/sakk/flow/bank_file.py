@@ -31,7 +31,7 @@ from sakk.rails.bank.reader import ReadFile, Unreadable
 from sakk.store import bank_account as bank_accounts
 from sakk.store import bank_file as store
 from sakk.store import event as events
-from sakk.store.database import update_records
+from sakk.store.database import fetch, update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
@@ -299,11 +299,10 @@ def _tell(connection: Connection, row: BankFile, *, now: datetime) -> None:
 
 def read_stage(parts: Parts) -> Stage:
     """The stage that reads what was taken in, whole or not at all, the oldest first."""
-    c = store.bank_files.c
 
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.list_where(connection, c.status == FileStatus.received.value, limit=1)
+            rows = fetch(connection, store.received)
             contents = [store.content_of(connection, row.id) for row in rows]
         for row, content in zip(rows, contents, strict=True):
             # Outside of a transaction: a large file takes its time.
@@ -314,7 +313,7 @@ def read_stage(parts: Parts) -> Stage:
             _apply(parts, row, found, why)
         return len(rows)
 
-    return Stage("bank.read", run, idle_seconds=2.0)
+    return Stage("bank.read", run, idle_seconds=2.0, due=(store.received,))
 
 
 def _apply(parts: Parts, row: BankFile, found: ReadFile | None, why: str | None) -> None:

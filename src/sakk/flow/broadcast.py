@@ -65,6 +65,8 @@ def broadcast_stage(parts: Parts) -> Stage:
         token = new_id("lease")
         with parts.database.begin() as connection:
             rows = claim(connection, _due, token=token, now=parts.clock())
+            if not rows:
+                return 0
             networks = {each.network: each for each in network.list_networks(connection)}
             attempts = store.list_attempts(connection, [row.id for row in rows if row.replacements])
         for row in sorted(rows, key=lambda each: (each.network, each.sender, each.nonce)):
@@ -79,7 +81,7 @@ def broadcast_stage(parts: Parts) -> Stage:
                 _record(connection, row, sent, found, token=token, now=now)
         return len(rows)
 
-    return Stage("transaction.broadcast", run, rest_seconds=REST_SECONDS)
+    return Stage("transaction.broadcast", run, due=(_due,), rest_seconds=REST_SECONDS)
 
 
 def _is_stopped(parts: Parts, row: ChainTransaction, *, token: str) -> bool:

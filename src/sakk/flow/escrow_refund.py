@@ -188,6 +188,8 @@ def refund_stage(parts: Parts) -> Stage:
         token = new_id("lease")
         with parts.database.begin() as connection:
             rows = claim(connection, _due, token=token, now=parts.clock())
+            if not rows:
+                return 0
             channels = {
                 each.id: each
                 for each in store.lock_channels(connection, [row.channel_id or "" for row in rows])
@@ -209,4 +211,4 @@ def refund_stage(parts: Parts) -> Stage:
                 wake(connection, ENDED)
         return len(rows)
 
-    return Stage(RELEASE, run, rest_seconds=REST_SECONDS)
+    return Stage(RELEASE, run, due=(_due,), rest_seconds=REST_SECONDS)

@@ -259,13 +259,13 @@ def recovery_screen_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            found = store.lock_unscreened(connection, limit=BATCH_MAX)
+            found = fetch(connection, store.unscreened, limit=BATCH_MAX)
+            if not found:
+                return 0
             wanted = engine.issuer_wanted(connection, [_request(row) for row in found])
-        if not found:
-            return 0
         asking = ask_issuers(parts, wanted)
         with parts.database.begin() as connection:
-            found = store.lock_unscreened(connection, limit=BATCH_MAX)
+            found = fetch(connection, store.unscreened, limit=BATCH_MAX)
             rows = [row for row in found if asking.is_answered(_request(row))]
             if not rows:
                 return 0
@@ -288,7 +288,7 @@ def recovery_screen_stage(parts: Parts) -> Stage:
                         _end(connection, judged, RefundStatus.failed, why, now=now)
             return len(rows)
 
-    return Stage("recovery.screen", run)
+    return Stage("recovery.screen", run, due=(store.unscreened,))
 
 
 def recovery_follow_stage(parts: Parts) -> Stage:

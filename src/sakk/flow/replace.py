@@ -99,6 +99,8 @@ def replace_stage(parts: Parts) -> Stage:
         now = parts.clock()
         with parts.database.begin() as connection:
             rows = claim(connection, _due, token=token, now=now)
+            if not rows:
+                return 0
             networks = {each.network: each for each in network.list_networks(connection)}
             attempts = store.list_attempts(connection, [row.id for row in rows])
         replaced = 0
@@ -106,7 +108,7 @@ def replace_stage(parts: Parts) -> Stage:
             replaced += _replace(parts, networks[row.network], row, attempts[row.id], token=token)
         return replaced
 
-    return Stage("transaction.replace", run)
+    return Stage("transaction.replace", run, due=(_due,))
 
 
 def _replace(

@@ -56,7 +56,7 @@ from sakk.store import event as events
 from sakk.store import payin as payins
 from sakk.store import payout as payouts
 from sakk.store import travel_rule as store
-from sakk.store.database import update_records
+from sakk.store.database import fetch, fetch_values, update_records
 from sakk.store.vault import Vault
 
 DECLINED: Final = "The transfer is not accepted."
@@ -315,22 +315,28 @@ def travel_rule_stage(parts: Parts) -> Stage:
             done = _judge_left(connection, parts)
         with parts.database.begin() as connection:
             now = parts.clock()
-            late = store.overdue(connection, now=now, limit=BATCH_MAX)
-            for identifier, livemode in late:
+            late = fetch(connection, store.overdue, now=now, limit=BATCH_MAX)
+            for each in late:
                 unanswered(
-                    connection, identifier, "No answer came in time.", livemode=livemode, now=now
+                    connection, each.id, "No answer came in time.", livemode=each.livemode, now=now
                 )
         with parts.database.begin() as connection:
-            over = store.ended(connection, limit=BATCH_MAX)
-            for record, end, tx_hash in over:
-                _end(connection, record, end, tx_hash, now=parts.clock())
+            over = fetch(connection, store.ended, limit=BATCH_MAX)
+            for ended in over:
+                _end(connection, ended, now=parts.clock())
         with parts.database.begin() as connection:
-            told = store.told_payins(connection, reason=UNTOLD, limit=BATCH_MAX)
+            told = fetch_values(connection, store.told_payins, limit=BATCH_MAX)
             for payin in told:
                 _let_go(connection, payin, now=parts.clock())
         return done + len(late) + len(over) + len(told)
 
-    return Stage("payout.travel_rule", run, idle_seconds=IDLE_SECONDS, rest_seconds=REST_SECONDS)
+    return Stage(
+        "payout.travel_rule",
+        run,
+        idle_seconds=IDLE_SECONDS,
+        rest_seconds=REST_SECONDS,
+        due=(store.unjudged, store.overdue, store.ended, store.told_payins),
+    )
 
 
 _WAITING: Final = (TravelRuleStatus.required, TravelRuleStatus.pending)
@@ -495,7 +501,7 @@ def _reject(connection: Connection, payout: Payout, *, now: datetime) -> None:
 
 def _judge_left(connection: Connection, parts: Parts) -> int:
     """Look at payouts that were recorded without it, which carry refunds."""
-    rows = store.unjudged(connection, limit=BATCH_MAX)
+    rows = fetch(connection, store.unjudged, limit=BATCH_MAX)
     now = parts.clock()
     after = [each for row in rows for each in judge(connection, parts.vault, [row], {}, now=now)]
     settled = [
@@ -512,12 +518,13 @@ def _judge_left(connection: Connection, parts: Parts) -> int:
     return len(rows)
 
 
-def _end(
-    connection: Connection, record: TravelRule, end: str, tx_hash: str | None, *, now: datetime
-) -> None:
+def _end(connection: Connection, ended: store.Ended, *, now: datetime) -> None:
     """A payout came to its end: who agreed to it is told the transaction, or that there is none."""
+    record = store.find(connection, store.travel_rules.c.id == ended.id)
+    assert record is not None
+    tx_hash = ended.tx_hash
     if record.exchange == Exchange.approved and record.peer_callback is not None:
-        paid = end == PayoutStatus.posted and tx_hash is not None
+        paid = ended.end == PayoutStatus.posted and tx_hash is not None
         confirmation = (
             Confirmation(txid=tx_hash) if paid else Confirmation(canceled="It was not sent.")
         )

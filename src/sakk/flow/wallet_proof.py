@@ -21,7 +21,7 @@ from sakk.flow.travel_rule import refresh
 from sakk.store import beneficiary as beneficiaries
 from sakk.store import event as events
 from sakk.store import wallet_proof as store
-from sakk.store.database import update_records
+from sakk.store.database import fetch, update_records
 
 BATCH_MAX: Final = 100
 IDLE_SECONDS: Final = 2.0
@@ -110,7 +110,9 @@ def wallet_proof_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            waiting = store.lock_open(connection, limit=BATCH_MAX)
+            waiting = fetch(connection, store.awaited, limit=BATCH_MAX)
+            if not waiting:
+                return 0
             intents = [each.payment_intent for each in waiting]
             named = store.named_units(connection, intents)
             came: dict[str, list[PayIn]] = {}
@@ -132,7 +134,7 @@ def wallet_proof_stage(parts: Parts) -> Stage:
                 _follow(connection, parts, proof, came, now=now)
         return len(done)
 
-    return Stage("wallet_proof", run, idle_seconds=IDLE_SECONDS)
+    return Stage("wallet_proof", run, idle_seconds=IDLE_SECONDS, due=(store.awaited,))
 
 
 def _after(proof: WalletProof, came: list[PayIn], now: datetime) -> WalletProof:

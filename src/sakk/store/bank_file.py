@@ -1,13 +1,10 @@
 """Bank files: rows, their bytes, and queries."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Table, Text, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_on
 
 from sakk.core.bank_file import BankFile, FileStatus, Way
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import due, fetch_one, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Bytes, Timestamp, metadata
 
@@ -98,7 +95,10 @@ def find_hash(connection: Connection, sha256: str, *, way: Way, livemode: bool) 
     return fetch_one(connection, statement.with_for_update(), BankFile)
 
 
-def list_where(connection: Connection, *filters: Any, limit: int) -> Sequence[BankFile]:
-    """Files that fit, the oldest first."""
-    statement = select(bank_files).where(*filters).order_by(bank_files.c.id).limit(limit)
-    return fetch_all(connection, statement, BankFile)
+received = due(
+    select(bank_files).where(bank_files.c.status == FileStatus.received.value),
+    BankFile,
+    bank_files.c.id,
+    limit=1,
+)
+"""The oldest file that was taken in and not read."""

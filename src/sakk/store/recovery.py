@@ -23,7 +23,7 @@ from sakk.core.recovery import LIVE, Recovery
 from sakk.core.refund import RefundStatus
 from sakk.core.sweep import SweepSource, SweepStatus
 from sakk.store.adoption import adoptions
-from sakk.store.database import among, due, fetch_all, fetch_one, insert_records
+from sakk.store.database import among, due, fetch_one, insert_records
 from sakk.store.payin import payins
 from sakk.store.schema import Timestamp, Units, metadata
 from sakk.store.sweep import sweeps
@@ -133,21 +133,18 @@ def is_returning(payin: ColumnElement[str]) -> ColumnElement[bool]:
     return exists().where(recoveries.c.payin == payin, live)
 
 
-def lock_unscreened(connection: Connection, *, limit: int) -> list[Recovery]:
-    """Recoveries whose destination is known and was not looked at."""
-    statement = (
-        select(recoveries)
-        .where(
-            recoveries.c.status == RefundStatus.pending.value,
-            recoveries.c.sweep.is_(None),
-            recoveries.c.decided_at.is_(None),
-            ~recoveries.c.under_review,
-        )
-        .order_by(recoveries.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return fetch_all(connection, statement, Recovery)
+unscreened = due(
+    select(recoveries).where(
+        recoveries.c.status == RefundStatus.pending.value,
+        recoveries.c.sweep.is_(None),
+        recoveries.c.decided_at.is_(None),
+        ~recoveries.c.under_review,
+    ),
+    Recovery,
+    recoveries.c.id,
+    lock=recoveries,
+)
+"""Recoveries whose destination is known and was not looked at, locked."""
 
 
 _ENDED = (SweepStatus.posted, SweepStatus.failed, SweepStatus.rejected, SweepStatus.canceled)

@@ -26,10 +26,16 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sakk.core.case import CaseStatus
 from sakk.core.payin import PayInStatus
 from sakk.core.payout import Payout, PayoutStatus
-from sakk.core.travel_rule import Exchange, TransferDirection, TravelRule, TravelRuleStatus
+from sakk.core.travel_rule import (
+    UNTOLD,
+    Exchange,
+    TransferDirection,
+    TravelRule,
+    TravelRuleStatus,
+)
 from sakk.store.case import cases
-from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
-from sakk.store.lease import lease_columns
+from sakk.store.database import among, due, fetch_all, fetch_one, insert_records, row_of
+from sakk.store.lease import NOW, lease_columns
 from sakk.store.payin import payins
 from sakk.store.payout import payouts
 from sakk.store.schema import Document, Timestamp, Units, metadata
@@ -228,31 +234,27 @@ def announced(connection: Connection, addresses: Collection[str]) -> list[Travel
     return fetch_all(connection, statement, TravelRule)
 
 
-def told_payins(connection: Connection, *, reason: str, limit: int) -> list[str]:
-    """Pay-ins that waited for their merchant to say who sent them, and of which it is said.
+told_payins = due(
+    select(payins.c.id)
+    .join(travel_rules, travel_rules.c.subject == payins.c.id)
+    .where(
+        payins.c.status == PayInStatus.held.value,
+        payins.c.reason == UNTOLD,
+        payins.c.quarantined,
+        ~payins.c.orphaned,
+        travel_rules.c.status == TravelRuleStatus.complete.value,
+        travel_rules.c.exchange == Exchange.none.value,
+        travel_rules.c.decided_by.is_(None),
+        travel_rules.c.ended_at.is_(None),
+        ~exists().where(cases.c.subject == payins.c.id, cases.c.status != CaseStatus.closed.value),
+    ),
+    str,
+    payins.c.id,
+)
+"""Pay-ins that waited for their merchant to say who sent them, and of which it is said.
 
-    One that has a case by now is for the people who work on it.
-    """
-    statement = (
-        select(payins.c.id)
-        .join(travel_rules, travel_rules.c.subject == payins.c.id)
-        .where(
-            payins.c.status == PayInStatus.held.value,
-            payins.c.reason == reason,
-            payins.c.quarantined,
-            ~payins.c.orphaned,
-            travel_rules.c.status == TravelRuleStatus.complete.value,
-            travel_rules.c.exchange == Exchange.none.value,
-            travel_rules.c.decided_by.is_(None),
-            travel_rules.c.ended_at.is_(None),
-            ~exists().where(
-                cases.c.subject == payins.c.id, cases.c.status != CaseStatus.closed.value
-            ),
-        )
-        .order_by(payins.c.id)
-        .limit(limit)
-    )
-    return list(connection.execute(statement).scalars())
+One that has a case by now is for the people who work on it.
+"""
 
 
 def count_announced(connection: Connection, address: str) -> int:
@@ -330,21 +332,19 @@ def linked_units(
     }
 
 
-def unjudged(connection: Connection, *, limit: int) -> list[Payout]:
-    """Payouts that wait and of which nobody has looked yet what they need, locked."""
-    statement = (
-        select(payouts)
-        .join(travel_rules, travel_rules.c.subject == payouts.c.id, isouter=True)
-        .where(
-            payouts.c.travel_rule == TravelRuleStatus.required.value,
-            payouts.c.status.in_([PayoutStatus.requested.value, PayoutStatus.screened.value]),
-            travel_rules.c.id.is_(None),
-        )
-        .order_by(payouts.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=payouts)
-    )
-    return fetch_all(connection, statement, Payout)
+unjudged = due(
+    select(payouts)
+    .join(travel_rules, travel_rules.c.subject == payouts.c.id, isouter=True)
+    .where(
+        payouts.c.travel_rule == TravelRuleStatus.required.value,
+        among(payouts.c.status, [PayoutStatus.requested.value, PayoutStatus.screened.value]),
+        travel_rules.c.id.is_(None),
+    ),
+    Payout,
+    payouts.c.id,
+    lock=payouts,
+)
+"""Payouts that wait and of which nobody has looked yet what they need, locked."""
 
 
 def waiting(
@@ -369,43 +369,55 @@ def waiting(
     return list(found.scalars())
 
 
-def overdue(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, bool]]:
-    """Open records whose time is over, by id and mode."""
-    statement = (
-        select(travel_rules.c.id, travel_rules.c.livemode)
-        .where(
-            travel_rules.c.status.in_(_OPEN),
-            travel_rules.c.ended_at.is_(None),
-            travel_rules.c.deadline_at < now,
-        )
-        .order_by(travel_rules.c.id)
-        .limit(limit)
-    )
-    return [(identifier, livemode) for identifier, livemode in connection.execute(statement)]
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """An open record whose time is over."""
+
+    id: str
+    livemode: bool
 
 
-def ended(connection: Connection, *, limit: int) -> list[tuple[TravelRule, str, str | None]]:
-    """Records whose payout came to its end, with its status and transaction, locked."""
-    over = [
-        PayoutStatus.posted.value,
-        PayoutStatus.rejected.value,
-        PayoutStatus.canceled.value,
-        PayoutStatus.failed.value,
-    ]
-    statement = (
-        select(travel_rules, payouts.c.status.label("end"), payouts.c.tx_hash.label("mined"))
-        .join(payouts, payouts.c.id == travel_rules.c.subject)
-        .where(travel_rules.c.ended_at.is_(None), payouts.c.status.in_(over))
-        .order_by(travel_rules.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=travel_rules)
-    )
-    found = []
-    for row in connection.execute(statement).mappings():
-        values = dict(row)
-        end, mined = values.pop("end"), values.pop("mined")
-        found.append((TravelRule(**values), end, mined))
-    return found
+overdue = due(
+    select(travel_rules.c.id, travel_rules.c.livemode).where(
+        among(travel_rules.c.status, _OPEN),
+        travel_rules.c.ended_at.is_(None),
+        travel_rules.c.deadline_at < NOW,
+    ),
+    Overdue,
+    travel_rules.c.id,
+)
+"""Open records whose time is over, by id and mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A record whose payout came to its end, and how: its status, and in which transaction."""
+
+    id: str
+    end: str
+    tx_hash: str | None
+
+
+ended = due(
+    select(travel_rules.c.id, payouts.c.status.label("end"), payouts.c.tx_hash)
+    .join(payouts, payouts.c.id == travel_rules.c.subject)
+    .where(
+        travel_rules.c.ended_at.is_(None),
+        among(
+            payouts.c.status,
+            [
+                PayoutStatus.posted.value,
+                PayoutStatus.rejected.value,
+                PayoutStatus.canceled.value,
+                PayoutStatus.failed.value,
+            ],
+        ),
+    ),
+    Ended,
+    travel_rules.c.id,
+    lock=travel_rules,
+)
+"""Records whose payout came to its end, locked."""
 
 
 def put_message(connection: Connection, message: TravelMessage) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.wallet_proof import WalletProof, WalletProofStatus
-from sakk.store.database import among, fetch_all, fetch_one, row_of
+from sakk.store.database import among, due, fetch_all, fetch_one, row_of
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
 from sakk.store.schema import Timestamp, Units, metadata
@@ -57,16 +57,13 @@ def find(
     )
 
 
-def lock_open(connection: Connection, *, limit: int) -> list[WalletProof]:
-    """Proofs that are waited for and may be looked at now, locked."""
-    statement = (
-        select(wallet_proofs)
-        .where(wallet_proofs.c.status == WalletProofStatus.open.value)
-        .order_by(wallet_proofs.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return fetch_all(connection, statement, WalletProof)
+awaited = due(
+    select(wallet_proofs).where(wallet_proofs.c.status == WalletProofStatus.open.value),
+    WalletProof,
+    wallet_proofs.c.id,
+    lock=wallet_proofs,
+)
+"""Proofs that are waited for and may be looked at now, locked."""
 
 
 def named_units(connection: Connection, intents: Sequence[str]) -> dict[tuple[str, str], int]:
