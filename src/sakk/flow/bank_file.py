@@ -82,7 +82,7 @@ def send_stage(parts: Parts) -> Stage:
                 _put(parts, own[row.bank_account or ""], row, content, token=token)
         return len(rows)
 
-    return Stage("bank.send", run, idle_seconds=2.0)
+    return Stage("bank.send", run, idle_seconds=2.0, due=(_ready,))
 
 
 def _is_answered(connection: Connection, file: str) -> bool:
@@ -148,7 +148,7 @@ def fetch_stage(parts: Parts) -> Stage:
     """The stage that takes in what banks left, from every account's own place."""
 
     def run() -> int:
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             own = bank_accounts.list_approved(connection)
         return sum(_fetch(parts, account) for account in own)
 

@@ -53,7 +53,7 @@ def return_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         moved = 0
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             own = bank_accounts.list_approved(connection)
         for account in own:
             with parts.database.begin() as connection:

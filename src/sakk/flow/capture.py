@@ -101,9 +101,9 @@ def capture_stage(parts: Parts) -> Stage:
             # Where every key has an unsigned transaction nothing is built: its signing wakes.
             busy = transaction.busy_networks(connection, [each.address for each in keys])
             rows = claim(connection, _due, token=token, now=now, busy=list(busy))
+            if not rows:
+                return 0
             found = {each.network: each for each in network.list_networks(connection)}
-        if not rows:
-            return 0
         if not keys:
             raise SakkError("No treasury address yet: start the signer.")
         for batch in _batches(rows, found, keys):

@@ -46,8 +46,10 @@ def fill_stage(parts: Parts) -> Stage:
     """The stage that uses up nonces which hold up what was sent after them."""
 
     def run() -> int:
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             waiting = store.senders_waiting(connection, before=parts.clock() - GAP_AFTER)
+            if not waiting:
+                return 0
             networks = {each.network: each for each in network.list_networks(connection)}
         filled = 0
         for each in waiting:

@@ -170,7 +170,7 @@ def freeze_stage(parts: Parts) -> Stage:
     """The stage that tells each half of a freeze that only the other has."""
 
     def run() -> int:
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             rows = store.list_in_force(connection)
         in_force.labels("database").set(len(rows))
         missing = [row for row in rows if row.reaches_signer and row.signer_at is None]
@@ -184,6 +184,8 @@ def freeze_stage(parts: Parts) -> Stage:
             log.info("freeze.awaits_signer", reason=error.message)
             return 0
         in_force.labels("signer").set(len(states))
+        if not missing and not states:
+            return 0
         with parts.database.begin() as connection:
             now = parts.clock()
             store.note_signer(connection, [row.id for row in missing], now=now)
@@ -202,7 +204,7 @@ def _end_signed(
     parts: Parts, client: SignerClient, states: tuple[FreezeState, ...]
 ) -> tuple[FreezeState, ...]:
     """End in the signer what two people lifted and signed; what is in force afterwards."""
-    with parts.database.begin() as connection:
+    with parts.database.read() as connection:
         ended = store.signed_lifts(connection, [state.freeze for state in states])
     if not ended:
         return states

@@ -65,7 +65,7 @@ def gas_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         now = parts.clock()
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             looked = {each.network: each for each in store.list_tanks(connection)}
             due = [
                 each

@@ -109,7 +109,7 @@ def hub_stage(parts: Parts, *, guard: Guard = Guard.off) -> Stage:
 
     def run() -> int:
         now = parts.clock()
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             networks = {each.network: each for each in network.list_networks(connection)}
             due = [
                 each

@@ -33,7 +33,7 @@ def measure_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         now = parts.clock()
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             found = network.list_networks(connection)
             assets = network.list_assets(connection)
         for each in found:

@@ -85,7 +85,7 @@ def redeem_stage(parts: Parts) -> Stage:
     vouchers = Vouchers(parts)
 
     def run() -> int:
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             found = [each for each in networks.list_networks(connection) if each.enabled]
         return sum(_redeem(parts, vouchers, each) for each in found)
 
@@ -107,7 +107,7 @@ def _due(parts: Parts, vouchers: Vouchers, found: Network) -> dict[tuple[str, st
     groups: dict[tuple[str, str, str], list[Due]] = defaultdict(list)
     last, late, now = "", 0, parts.clock()
     while True:
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             page = store.channels_after(connection, last, network=found.network, limit=PAGE)
             named = [each.id for each in page]
             under_way = store.is_redeeming(connection, named)
@@ -296,8 +296,10 @@ def look_stage(parts: Parts) -> Stage:
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            found = {each.network: each for each in networks.list_networks(connection)}
             rows = claim(connection, _due_to_look, token=token, now=parts.clock())
+            if not rows:
+                return 0
+            found = {each.network: each for each in networks.list_networks(connection)}
         by_network: dict[str, list[EscrowChannel]] = defaultdict(list)
         for row in rows:
             by_network[row.network].append(row)
@@ -306,7 +308,13 @@ def look_stage(parts: Parts) -> Stage:
             for name, channels in by_network.items()
         )
 
-    return Stage("escrow_channel.look", run, idle_seconds=IDLE.total_seconds(), keeps_time=True)
+    return Stage(
+        "escrow_channel.look",
+        run,
+        idle_seconds=IDLE.total_seconds(),
+        keeps_time=True,
+        due=(_due_to_look,),
+    )
 
 
 def _look(

@@ -106,7 +106,7 @@ def refill_stage(parts: Parts) -> Stage:
     def run() -> int:
         nonlocal looked_at
         now = parts.clock()
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             due = store.list_due(connection, now=now, after=looked_at, limit=BATCH_MAX)
             found = [channel_store.find(connection, each.channel) for each in due]
         # Round and round: of many rules the first do not keep the last waiting.

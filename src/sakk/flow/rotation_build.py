@@ -40,7 +40,7 @@ def rotation_build_stage(parts: Parts) -> Stage:
     """The stage that empties the treasury addresses that are given up."""
 
     def run() -> int:
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             moving = store.list_rotations(connection, [RotationStatus.moving])
             enabled = [each for each in network.list_networks(connection) if each.enabled]
         return sum(_attempt(parts, rotation, each) for rotation in moving for each in enabled)

@@ -149,7 +149,7 @@ def close_stage(parts: Parts) -> Stage:
         closed = 0
         for identifier in [each for each, until in broken.items() if until <= now]:
             del broken[identifier]
-        with parts.database.begin() as connection:
+        with parts.database.read() as connection:
             due = store.list_due(connection, now=now, limit=CLOSE_MAX, but=list(broken))
         for identifier in due:
             try:

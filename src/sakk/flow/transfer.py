@@ -265,7 +265,7 @@ def claim_stage(parts: Parts) -> Stage:
             _step(parts, row, None)
         return max(moved, len(rows))
 
-    return Stage(CLAIM_STAGE, run, idle_seconds=5.0, due=(store.claimable, store.at_a_step))
+    return Stage(CLAIM_STAGE, run, idle_seconds=5.0, due=(store.to_move, store.at_a_step))
 
 
 def _check_scanned(to: Recipient, request: TransferRequest) -> None:

@@ -95,10 +95,10 @@ def find_hash(connection: Connection, sha256: str, *, way: Way, livemode: bool) 
     return fetch_one(connection, statement.with_for_update(), BankFile)
 
 
+# The oldest file that was taken in and not read.
 received = due(
     select(bank_files).where(bank_files.c.status == FileStatus.received.value),
     BankFile,
     bank_files.c.id,
     limit=1,
 )
-"""The oldest file that was taken in and not read."""

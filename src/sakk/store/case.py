@@ -473,10 +473,10 @@ def lock_reviewed_without_case(connection: Connection, *, limit: int) -> list[tu
     return [(row.id, row.purpose) for row in connection.execute(statement)]
 
 
+# Cases whose outcome is being carried out; not locked, since their subjects come first.
 carried = due(
     select(cases).where(cases.c.status == CaseStatus.carrying_out.value), Case, cases.c.id
 )
-"""Cases whose outcome is being carried out; not locked, since their subjects come first."""
 
 
 @dataclass(frozen=True, slots=True)

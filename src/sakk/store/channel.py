@@ -210,6 +210,7 @@ def list_of_mandate(connection: Connection, mandate: str, *, limit: int) -> list
     return fetch_all(connection, statement, Channel)
 
 
+# Channels whose time is over, or that nobody uses; locked.
 over = due(
     select(channels).where(
         among(channels.c.status, [ChannelStatus.opening.value, ChannelStatus.open.value]),
@@ -226,9 +227,9 @@ over = due(
     Channel,
     lock=channels,
 )
-"""Channels whose time is over, or that nobody uses; locked."""
 
 
+# Channels that are closing and were not looked at for a moment.
 closing = due(
     select(channels).where(
         channels.c.status == ChannelStatus.closing.value,
@@ -238,7 +239,6 @@ closing = due(
     Channel,
     channels.c.used_at,
 )
-"""Channels that are closing and were not looked at for a moment."""
 
 
 def insert_voucher(connection: Connection, voucher: Voucher) -> None:
@@ -318,6 +318,7 @@ def list_fundings(connection: Connection, channel_id: str, *, limit: int) -> lis
     return fetch_all(connection, statement, Funding)
 
 
+# Fundings that were committed and never heard of again.
 left_behind = due(
     select(channel_fundings).where(
         channel_fundings.c.status == FundingStatus.requested.value,
@@ -326,7 +327,6 @@ left_behind = due(
     Funding,
     channel_fundings.c.created,
 )
-"""Fundings that were committed and never heard of again."""
 
 
 def _party(account_id: str | None) -> list[ColumnElement[bool]]:

@@ -192,6 +192,8 @@ class Arrived:
     payout: str
 
 
+# Refunds on their way whose payout came to its end; both are locked. One that did not happen is at
+# its end when its money is back on the balance.
 arrived = due(
     select(charge_refunds.c.id, charge_refunds.c.payout)
     .join(payouts, payouts.c.id == charge_refunds.c.payout)
@@ -206,10 +208,6 @@ arrived = due(
     charge_refunds.c.payout,
     lock=[charge_refunds, payouts],
 )
-"""Refunds on their way whose payout came to its end; both are locked.
-
-One that did not happen is at its end when its money is back on the balance.
-"""
 
 
 def list_arrived(connection: Connection, *, limit: int) -> list[tuple[ChargeRefund, Payout]]:
@@ -265,6 +263,7 @@ def turn_to_payer(connection: Connection, refund: ChargeRefund) -> None:
     )
 
 
+# Refunds that were committed and never heard of again.
 left_behind = due(
     select(charge_refunds).where(
         charge_refunds.c.status == ChargeRefundStatus.requested.value,
@@ -273,4 +272,3 @@ left_behind = due(
     ChargeRefund,
     charge_refunds.c.created,
 )
-"""Refunds that were committed and never heard of again."""

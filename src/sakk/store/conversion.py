@@ -211,6 +211,7 @@ def usd_cents_since(
     return int(connection.execute(statement).scalar_one())
 
 
+# Conversions that were committed and never heard of again.
 left_behind = due(
     select(conversions).where(
         conversions.c.status == "requested", conversions.c.created < before(LEFT_TO_REQUEST)
@@ -218,7 +219,6 @@ left_behind = due(
     Conversion,
     conversions.c.created,
 )
-"""Conversions that were committed and never heard of again."""
 
 
 def finish(connection: Connection, conversion: Conversion) -> bool:

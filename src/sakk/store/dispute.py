@@ -140,6 +140,7 @@ def undecide(connection: Connection, dispute: Dispute) -> None:
     )
 
 
+# Disputes whose hold, or whose outcome, nobody has carried out to the end.
 left_behind = due(
     select(channel_disputes).where(
         or_(
@@ -152,7 +153,6 @@ left_behind = due(
     Dispute,
     channel_disputes.c.created,
 )
-"""Disputes whose hold, or whose outcome, nobody has carried out to the end."""
 
 
 def _parties(account_id: str | None) -> list[ColumnElement[bool]]:

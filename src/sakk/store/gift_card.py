@@ -237,6 +237,7 @@ def finish(connection: Connection, movement: GiftCardMovement) -> bool:
     return result.rowcount == 1
 
 
+# Movements that were committed and never heard of again.
 left_behind = due(
     select(gift_card_movements).where(
         _m.status == "requested",
@@ -248,7 +249,6 @@ left_behind = due(
     GiftCardMovement,
     _m.created,
 )
-"""Movements that were committed and never heard of again."""
 
 
 def outstanding(

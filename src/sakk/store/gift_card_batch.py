@@ -77,6 +77,7 @@ def find(
     return fetch_one(connection, statement.with_for_update() if lock else statement, GiftCardBatch)
 
 
+# A batch whose request did not live to see all of it issued.
 left_behind = due(
     select(gift_card_batches).where(
         _b.status == "requested", _b.created < before(2 * LEFT_TO_REQUEST)
@@ -85,7 +86,6 @@ left_behind = due(
     _b.created,
     limit=1,
 )
-"""A batch whose request did not live to see all of it issued."""
 
 
 def list_requested(connection: Connection, batch: str, *, limit: int) -> list[GiftCardMovement]:

@@ -95,6 +95,7 @@ def decide(
     )
 
 
+# Cards whose rest goes to their issuer by a policy in force, of issuers whom nothing stops.
 lapsed = due(
     select(gift_cards)
     .join(
@@ -114,4 +115,3 @@ lapsed = due(
     _c.id,
     lock=gift_cards,
 )
-"""Cards whose rest goes to their issuer by a policy in force, of issuers whom nothing stops."""

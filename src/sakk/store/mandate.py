@@ -117,9 +117,9 @@ def finish_revoke(connection: Connection, identifier: str) -> bool:
     return result.rowcount == 1
 
 
+# Mandates whose revocation was begun, and did not live to be finished.
 revoking = due(
     select(mandates).where(mandates.c.status == MandateStatus.revoking.value),
     Mandate,
     mandates.c.revoked_at,
 )
-"""Mandates whose revocation was begun, and did not live to be finished."""

@@ -100,6 +100,7 @@ def find_reference(
     return fetch_one(connection, statement.with_for_update() if lock else statement, MandateSpend)
 
 
+# Spends that were committed and never heard of again.
 left_behind = due(
     select(mandate_spends).where(
         among(mandate_spends.c.status, [SpendStatus.requested.value, SpendStatus.releasing.value]),
@@ -108,9 +109,9 @@ left_behind = due(
     MandateSpend,
     mandate_spends.c.reserved_at,
 )
-"""Spends that were committed and never heard of again."""
 
 
+# Spends whose time for a person's word, or for the agent to come back, is over; locked.
 overdue = due(
     select(mandate_spends).where(
         among(mandate_spends.c.status, [SpendStatus.waiting.value, SpendStatus.approved.value]),
@@ -120,7 +121,6 @@ overdue = due(
     mandate_spends.c.approve_by,
     lock=mandate_spends,
 )
-"""Spends whose time for a person's word, or for the agent to come back, is over; locked."""
 
 
 def change(connection: Connection, identifier: str, values: dict[str, Any], *, status: str) -> bool:

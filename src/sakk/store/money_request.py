@@ -150,13 +150,13 @@ def count_open(connection: Connection, *, account_id: str, livemode: bool) -> in
     return int(connection.execute(statement).scalar_one())
 
 
+# Open requests whose time is over, locked.
 over = due(
     select(money_requests).where(_c.status == MoneyRequestStatus.open.value, _c.expires_at <= NOW),
     MoneyRequest,
     _c.expires_at,
     lock=money_requests,
 )
-"""Open requests whose time is over, locked."""
 
 
 def find_bill(

@@ -374,6 +374,7 @@ def due_for_names(connection: Connection, version: int, *, limit: int) -> list[P
     return fetch_all(connection, statement, Party)
 
 
+# Approved parties whose review is due and was not told yet, locked.
 to_review = due(
     select(parties).where(
         parties.c.status == PartyStatus.approved.value,
@@ -384,7 +385,6 @@ to_review = due(
     parties.c.review_at,
     lock=parties,
 )
-"""Approved parties whose review is due and was not told yet, locked."""
 
 
 def put_hits(connection: Connection, hits: Sequence[Hit]) -> list[Hit]:

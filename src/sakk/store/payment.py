@@ -121,6 +121,7 @@ _LOCK_MANY = query(
 )
 
 
+# Open intents whose time has run out, locked.
 expired = due(
     select(payment_intents).where(
         payment_intents.c.status == PaymentStatus.requires_action.value,
@@ -130,4 +131,3 @@ expired = due(
     payment_intents.c.expires_at,
     lock=payment_intents,
 )
-"""Open intents whose time has run out, locked."""

@@ -74,6 +74,7 @@ def find_reference(connection: Connection, mandate: str, reference: str) -> Pool
     )
 
 
+# Movements that were committed and never heard of again.
 left_behind = due(
     select(pool_movements).where(
         pool_movements.c.status == "requested", pool_movements.c.created < before(LEFT_TO_REQUEST)
@@ -81,7 +82,6 @@ left_behind = due(
     PoolMovement,
     pool_movements.c.created,
 )
-"""Movements that were committed and never heard of again."""
 
 
 def finish(connection: Connection, movement: PoolMovement) -> bool:

@@ -133,6 +133,7 @@ def is_returning(payin: ColumnElement[str]) -> ColumnElement[bool]:
     return exists().where(recoveries.c.payin == payin, live)
 
 
+# Recoveries whose destination is known and was not looked at, locked.
 unscreened = due(
     select(recoveries).where(
         recoveries.c.status == RefundStatus.pending.value,
@@ -144,10 +145,10 @@ unscreened = due(
     recoveries.c.id,
     lock=recoveries,
 )
-"""Recoveries whose destination is known and was not looked at, locked."""
 
 
 _ENDED = (SweepStatus.posted, SweepStatus.failed, SweepStatus.rejected, SweepStatus.canceled)
+# Pending recoveries whose sweep has come to its end, or has a transaction since; locked.
 moved = due(
     select(recoveries)
     .join(sweeps, sweeps.c.id == recoveries.c.sweep)
@@ -160,7 +161,6 @@ moved = due(
     recoveries.c.id,
     lock=recoveries,
 )
-"""Pending recoveries whose sweep has come to its end, or has a transaction since; locked."""
 
 
 def in_suspense(connection: Connection, *, address: str, asset: str) -> dict[SweepSource, int]:

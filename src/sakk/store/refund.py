@@ -184,6 +184,7 @@ def any_with_application_fee(connection: Connection, identifiers: Sequence[str])
     return connection.execute(statement.limit(1)).first() is not None
 
 
+# Pending refunds whose payout has come to its end, or has a transaction since, by their ids.
 moved = due(
     select(refunds.c.id)
     .join(payouts, payouts.c.id == refunds.c.payout)
@@ -194,9 +195,9 @@ moved = due(
     str,
     refunds.c.id,
 )
-"""Pending refunds whose payout has come to its end, or has a transaction since, by their ids."""
 
 
+# Refunds whose payer did not say where to in time, by their ids.
 overdue = due(
     select(refunds.c.id).where(
         refunds.c.status == RefundStatus.requires_action.value,
@@ -206,7 +207,6 @@ overdue = due(
     str,
     refunds.c.id,
 )
-"""Refunds whose payer did not say where to in time, by their ids."""
 
 
 def reopen(connection: Connection, payout: str) -> None:

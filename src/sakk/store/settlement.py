@@ -364,6 +364,7 @@ class Ended:
     status: str
 
 
+# Settlements whose payout has come to its end, and how; locked.
 ended = due(
     select(settlements.c.id, payouts.c.status)
     .join(payouts, payouts.c.id == settlements.c.payout)
@@ -375,7 +376,6 @@ ended = due(
     settlements.c.id,
     lock=settlements,
 )
-"""Settlements whose payout has come to its end, and how; locked."""
 
 
 def reopen(connection: Connection, payout: str) -> None:

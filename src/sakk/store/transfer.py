@@ -142,6 +142,7 @@ def count_pending(
     return int(connection.execute(statement).scalar_one())
 
 
+# Transfers that were committed and never heard of again.
 left_behind = due(
     select(transfers).where(
         transfers.c.status == "requested", transfers.c.created < before(LEFT_TO_REQUEST)
@@ -149,18 +150,18 @@ left_behind = due(
     BookTransfer,
     transfers.c.created,
 )
-"""Transfers that were committed and never heard of again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claimable:
+class ToMove:
     """A transfer that waits no longer, and to which account it goes; None is back."""
 
     id: str
     account_id: str | None
 
 
-claimable = due(
+# Those whose recipient has proved the e-mail address, or whose time is over; locked.
+to_move = due(
     select(transfers.c.id, aliases.c.account_id)
     .select_from(
         transfers.outerjoin(
@@ -178,16 +179,15 @@ claimable = due(
         transfers.c.status == TransferStatus.pending.value,
         or_(aliases.c.account_id.is_not(None), transfers.c.expires_at <= NOW),
     ),
-    Claimable,
+    ToMove,
     transfers.c.id,
     lock=transfers,
 )
-"""Those whose recipient has proved the e-mail address, or whose time is over; locked."""
 
 
 def claim_due(connection: Connection, *, now: datetime, limit: int) -> int:
     """Move what waits on: to who has proved the e-mail address, or back when its time is over."""
-    rows = fetch(connection, claimable, now=now, limit=limit)
+    rows = fetch(connection, to_move, now=now, limit=limit)
     for row in rows:
         values = (
             {"status": TransferStatus.returning.value, "failure_code": "unclaimed"}
@@ -198,12 +198,12 @@ def claim_due(connection: Connection, *, now: datetime, limit: int) -> int:
     return len(rows)
 
 
+# Those that the ledger is to be asked about.
 at_a_step = due(
     select(transfers).where(among(transfers.c.status, _AT_A_STEP)),
     BookTransfer,
     transfers.c.id,
 )
-"""Those that the ledger is to be asked about."""
 
 
 def call_off(connection: Connection, transfer: BookTransfer) -> None:

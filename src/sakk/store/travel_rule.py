@@ -234,6 +234,8 @@ def announced(connection: Connection, addresses: Collection[str]) -> list[Travel
     return fetch_all(connection, statement, TravelRule)
 
 
+# Pay-ins that waited for their merchant to say who sent them, and of which it is said. One that has
+# a case by now is for the people who work on it.
 told_payins = due(
     select(payins.c.id)
     .join(travel_rules, travel_rules.c.subject == payins.c.id)
@@ -251,10 +253,6 @@ told_payins = due(
     str,
     payins.c.id,
 )
-"""Pay-ins that waited for their merchant to say who sent them, and of which it is said.
-
-One that has a case by now is for the people who work on it.
-"""
 
 
 def count_announced(connection: Connection, address: str) -> int:
@@ -332,6 +330,7 @@ def linked_units(
     }
 
 
+# Payouts that wait and of which nobody has looked yet what they need, locked.
 unjudged = due(
     select(payouts)
     .join(travel_rules, travel_rules.c.subject == payouts.c.id, isouter=True)
@@ -344,7 +343,6 @@ unjudged = due(
     payouts.c.id,
     lock=payouts,
 )
-"""Payouts that wait and of which nobody has looked yet what they need, locked."""
 
 
 def waiting(
@@ -377,6 +375,7 @@ class Overdue:
     livemode: bool
 
 
+# Open records whose time is over, by id and mode.
 overdue = due(
     select(travel_rules.c.id, travel_rules.c.livemode).where(
         among(travel_rules.c.status, _OPEN),
@@ -386,7 +385,6 @@ overdue = due(
     Overdue,
     travel_rules.c.id,
 )
-"""Open records whose time is over, by id and mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +396,7 @@ class Ended:
     tx_hash: str | None
 
 
+# Records whose payout came to its end, locked.
 ended = due(
     select(travel_rules.c.id, payouts.c.status.label("end"), payouts.c.tx_hash)
     .join(payouts, payouts.c.id == travel_rules.c.subject)
@@ -417,7 +416,6 @@ ended = due(
     travel_rules.c.id,
     lock=travel_rules,
 )
-"""Records whose payout came to its end, locked."""
 
 
 def put_message(connection: Connection, message: TravelMessage) -> None:

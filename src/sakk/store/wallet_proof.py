@@ -57,13 +57,13 @@ def find(
     )
 
 
+# Proofs that are waited for and may be looked at now, locked.
 awaited = due(
     select(wallet_proofs).where(wallet_proofs.c.status == WalletProofStatus.open.value),
     WalletProof,
     wallet_proofs.c.id,
     lock=wallet_proofs,
 )
-"""Proofs that are waited for and may be looked at now, locked."""
 
 
 def named_units(connection: Connection, intents: Sequence[str]) -> dict[tuple[str, str], int]:
