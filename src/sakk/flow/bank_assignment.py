@@ -1,7 +1,6 @@
 """Whose the money of a line in suspense is: one person proposes, another confirms."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -15,12 +14,14 @@ from sakk.core.bank_statement import BankLine, LineStatus, Outcome
 from sakk.core.case import CaseStatus
 from sakk.core.errors import (
     ParameterInvalid,
+    PermissionDenied,
     ResourceMissing,
     UnexpectedState,
 )
 from sakk.core.person import Actor
+from sakk.core.role import Role
 from sakk.flow.context import Parts
-from sakk.flow.officer import finance_officer
+from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
 from sakk.flow.word import Word, weighing
 from sakk.store import account as accounts
@@ -30,7 +31,7 @@ from sakk.store import bank_statement as lines
 from sakk.store import case as cases
 
 PAYOUT_PREFIX: Final = "po"
-_officer = partial(finance_officer, does="assigns a line")
+ROLES: Final = (Role.owner, Role.admin, Role.finance)
 
 
 def propose(
@@ -117,6 +118,13 @@ def decline(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> B
         )
         store.put(connection, gone)
     return gone
+
+
+def _officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has(ROLES):
+        raise PermissionDenied("Only a person with the role finance assigns a line.")
+    return found
 
 
 def _line(connection: Connection, identifier: str, *, livemode: bool) -> BankLine:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -13,13 +13,15 @@ from sakk.core.bank_change import BankChange, ChangeKind, ChangeStatus
 from sakk.core.errors import (
     ParameterInvalid,
     ParameterMissing,
+    PermissionDenied,
     ResourceMissing,
     UnexpectedState,
 )
 from sakk.core.person import Actor
+from sakk.core.role import Role
 from sakk.flow.bank_account import AccountRequest, create
 from sakk.flow.context import Parts
-from sakk.flow.officer import finance_officer
+from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
 from sakk.flow.word import Word, weighing
 from sakk.store import bank_account as accounts
@@ -27,7 +29,7 @@ from sakk.store import bank_change as store
 from sakk.store import provider_order as provider_orders
 from sakk.store.vault import Vault
 
-_officer = partial(finance_officer, does="opens accounts at banks")
+ROLES: Final = (Role.owner, Role.admin, Role.finance)
 
 
 def open_account(
@@ -205,6 +207,13 @@ def decline(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> B
         store.put(connection, gone)
         if gone.kind == ChangeKind.open:
             accounts.delete(connection, found.id)
+    return found
+
+
+def _officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has(ROLES):
+        raise PermissionDenied("Only a person with the role finance opens accounts at banks.")
     return found
 
 

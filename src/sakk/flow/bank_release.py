@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -10,11 +9,12 @@ from sqlalchemy import Connection
 from sakk.core import bank_event as news
 from sakk.core import bank_file as rules
 from sakk.core.bank_file import BankFile, FileStatus
-from sakk.core.errors import ResourceMissing
+from sakk.core.errors import PermissionDenied, ResourceMissing
 from sakk.core.person import Actor
+from sakk.core.role import Role
 from sakk.flow.bank_file import file_event, take_in
 from sakk.flow.context import Parts
-from sakk.flow.officer import finance_officer
+from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
 from sakk.flow.word import Word, weighing
 from sakk.rails.bank.read import read_file
@@ -23,7 +23,7 @@ from sakk.store import bank_file as store
 from sakk.store import event as events
 from sakk.store.database import update_records
 
-_officer = partial(finance_officer, does="brings files of banks")
+ROLES: Final = (Role.owner, Role.admin, Role.finance)
 # What is larger is looked at in a program of one's own.
 SHOWN_BYTES_MAX: Final = 1 << 20
 
@@ -106,6 +106,13 @@ def refuse(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> Ba
         update_records(connection, store.bank_files, [change])
         events.append(connection, [file_event(gone, news.BANK_FILE_REFUSED)], now=now)
     return gone
+
+
+def _officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has(ROLES):
+        raise PermissionDenied("Only a person with the role finance brings files of banks.")
+    return found
 
 
 def _locked(connection: Connection, identifier: str, *, livemode: bool) -> BankFile:

@@ -4,7 +4,6 @@ The line's row is locked first, by everybody: of two who decide about it at once
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -17,12 +16,12 @@ from sakk.core.bank_payment import compact
 from sakk.core.bank_return import STANDING, BankReturn, BankReturnStatus
 from sakk.core.bank_statement import BankLine, Outcome
 from sakk.core.case import CaseStatus
-from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.errors import ParameterInvalid, PermissionDenied, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.person import Actor
-from sakk.flow.bank_assignment import check_there
+from sakk.flow.bank_assignment import ROLES, check_there
 from sakk.flow.context import Parts
-from sakk.flow.officer import finance_officer
+from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
 from sakk.flow.word import Word, weighing
 from sakk.store import bank_account as bank_accounts
@@ -34,8 +33,6 @@ from sakk.store import event as events
 from sakk.store.identity import new_id
 
 FIELDS: Final = ("status", "decided_by", "decided_at")
-
-_officer = partial(finance_officer, does="sends money back")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +171,13 @@ def return_event(row: BankReturn, name: str) -> NewEvent:
         object_id=row.id,
         object=rules.public(row),
     )
+
+
+def _officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has(ROLES):
+        raise PermissionDenied("Only a person with the role finance sends money back.")
+    return found
 
 
 def _line(connection: Connection, identifier: str, *, livemode: bool) -> BankLine:

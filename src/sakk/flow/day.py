@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -18,14 +17,16 @@ from sakk.core.day import Acceptance, Clock, Day
 from sakk.core.errors import (
     ApprovalStale,
     ParameterInvalid,
+    PermissionDenied,
     ResourceMissing,
     UnexpectedState,
 )
 from sakk.core.ledger_break import LedgerBreak
 from sakk.core.person import OPERATOR, Actor
 from sakk.core.reconciliation import Reconciliation
+from sakk.core.role import Role
 from sakk.flow.context import Parts
-from sakk.flow.officer import Officer, finance_officer, is_alone
+from sakk.flow.officer import Officer, find_officer, is_alone
 from sakk.flow.step_up import StepUp, check, count_try
 from sakk.store import day as store
 from sakk.store import ledger_break as breaks
@@ -34,7 +35,7 @@ from sakk.store import reconciliation as reconciliations
 from sakk.store.audit import Note, note
 from sakk.store.settlement import projected_until
 
-_officer = partial(finance_officer, does="closes days")
+ROLES: Final = (Role.owner, Role.admin, Role.finance)
 RECONCILIATIONS_MAX: Final = 1_000
 
 
@@ -399,4 +400,11 @@ def find(connection: Connection, identifier: str, *, livemode: bool) -> Day:
     )
     if found is None:
         raise ResourceMissing("No such day: {day}.", param="id", day=repr(identifier))
+    return found
+
+
+def _officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has(ROLES):
+        raise PermissionDenied("Only a person with the role finance closes days.")
     return found

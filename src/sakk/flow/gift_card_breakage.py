@@ -3,20 +3,20 @@
 Nothing is revenue of the operator's by it: a card's rest goes back to the balance that paid for it.
 """
 
-from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
 
 from sakk.core import gift_card as cards
 from sakk.core import gift_card_breakage as rules
-from sakk.core.errors import ApprovalStale, ResourceMissing
+from sakk.core.errors import ApprovalStale, PermissionDenied, ResourceMissing
 from sakk.core.gift_card import MovementKind
 from sakk.core.gift_card_breakage import Breakage, BreakageState
 from sakk.core.person import Actor
+from sakk.core.role import Role
 from sakk.flow.context import Parts
 from sakk.flow.gift_card import Of, new_movement
-from sakk.flow.officer import finance_officer
+from sakk.flow.officer import Officer, find_officer
 from sakk.flow.payment import GIFT_CARD_STAGE
 from sakk.flow.stage import Stage, wake
 from sakk.flow.word import Word, weighing
@@ -26,8 +26,7 @@ from sakk.store.database import fetch
 from sakk.store.identity import new_id
 
 DUE_MAX: Final = 100
-
-_officer = partial(finance_officer, does="says so")
+ROLES: Final = (Role.owner, Role.admin, Role.finance)
 
 
 def propose(
@@ -131,3 +130,10 @@ def _locked(connection: Connection, identifier: str, *, livemode: bool) -> Break
         return None
     store.lock_country(connection, told.country)
     return store.find(connection, identifier, livemode=livemode, lock=True)
+
+
+def _officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has(ROLES):
+        raise PermissionDenied("Only a person with the role finance or admin says so.")
+    return found

@@ -7,7 +7,6 @@ own id: what a crash left behind is booked again, once.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -18,14 +17,16 @@ from sakk.core.chart import AccountCode, LedgerAccount
 from sakk.core.errors import (
     ApprovalStale,
     ParameterInvalid,
+    PermissionDenied,
     ResourceMissing,
 )
 from sakk.core.ledger_break import Act, BreakAct, BreakStatus, LedgerBreak, Leg
 from sakk.core.person import Actor
 from sakk.core.posting import Posting
+from sakk.core.role import Role
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.officer import FINANCE, Officer, finance_officer
+from sakk.flow.officer import Officer, find_officer
 from sakk.flow.reconciliation import act_of
 from sakk.flow.stage import Stage, wake
 from sakk.flow.word import Word, weighing
@@ -38,7 +39,7 @@ from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, given_back_on_error, settle
 from sakk.store.reconciliation import unit_modes
 
-officer = partial(finance_officer, does="works on breaks")
+ROLES: Final = (Role.owner, Role.admin, Role.finance)
 BATCH_MAX: Final = 50
 STAGE: Final = "break.correct"
 
@@ -52,6 +53,14 @@ _to_correct = claimable(
 )
 
 
+def officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
+    """Who acts, if they may: owner, admin or finance; PermissionDenied."""
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has(ROLES):
+        raise PermissionDenied("Only a person with the role finance works on breaks.")
+    return found
+
+
 def assign(
     parts: Parts, identifier: str, *, actor: Actor, livemode: bool, owner: str | None
 ) -> LedgerBreak:
@@ -63,7 +72,7 @@ def assign(
         to = owner or by.name
         if to != by.name:
             person = persons.find(connection, to, livemode=livemode)
-            if person is None or not person.powers & {each.value for each in FINANCE}:
+            if person is None or not person.powers & {each.value for each in ROLES}:
                 raise ParameterInvalid(
                     "The owner is a person with the role finance.", param="owner"
                 )

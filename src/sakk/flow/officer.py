@@ -6,7 +6,6 @@ The sandbox alone lets whoever holds the operator's key do what otherwise takes 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import Connection
 
@@ -18,8 +17,6 @@ from sakk.flow.context import Parts
 from sakk.flow.step_up import acting_person, check
 from sakk.flow.word import Word
 from sakk.store import case as cases
-
-FINANCE: Final = (Role.owner, Role.admin, Role.finance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +57,6 @@ def case_officer(connection: Connection, actor: Actor, *, livemode: bool) -> Off
     found = find_officer(connection, actor, livemode=livemode)
     if not found.has([Role.compliance]):
         raise PermissionDenied("Only a person with the role compliance works on cases.")
-    return found
-
-
-def finance_officer(connection: Connection, actor: Actor, *, livemode: bool, does: str) -> Officer:
-    """Who works on the operator's books, if they may: owner, admin or finance.
-
-    PermissionDenied, which says what nobody else ``does``.
-    """
-    found = find_officer(connection, actor, livemode=livemode)
-    if not found.has(FINANCE):
-        raise PermissionDenied(f"Only a person with the role finance {does}.")
     return found
 
 

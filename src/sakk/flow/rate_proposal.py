@@ -6,7 +6,7 @@ Rates price both modes. Where real money is served, people of live mode alone de
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
 
@@ -16,15 +16,17 @@ from sakk.core.person import Actor
 from sakk.core.rate import Peg
 from sakk.core.rate_proposal import RateChange
 from sakk.core.rate_source import RateSource, SourceKind
+from sakk.core.role import Role
 from sakk.flow import rate as flow
 from sakk.flow.context import Parts
-from sakk.flow.officer import Officer, finance_officer
+from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
 from sakk.flow.word import Word, weighing
 from sakk.store import person as persons
 from sakk.store import rate as store
 
 Row = TypeVar("Row", RateSource, Peg)
+ROLES: Final = (Role.owner, Role.admin, Role.finance)
 
 
 def propose_source(
@@ -181,7 +183,9 @@ def _source(connection: Connection, name: str) -> RateSource:
 
 
 def _officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
-    found = finance_officer(connection, actor, livemode=livemode, does="says so")
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has(ROLES):
+        raise PermissionDenied("Only a person with the role finance or admin says so.")
     if not livemode and persons.any_live(connection):
         raise PermissionDenied(
             "Rates price real money too: people of live mode decide on them, and not of test mode."
