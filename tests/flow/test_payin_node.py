@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 from tests.chain import Chain, StartChain
@@ -87,6 +88,12 @@ def test_node_that_dies_between_two_answers(make_world: MakeWorld, node: LyingNo
     world.check()
 
 
+def states(process: int) -> set[str]:
+    """Of all its threads (proc(5))."""
+    found = Path(f"/proc/{process}/task").glob("*/stat")
+    return {each.read_text().rpartition(")")[2].split()[0] for each in found}
+
+
 def test_a_node_that_hangs_in_the_middle_of_a_step(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +114,9 @@ def test_a_node_that_hangs_in_the_middle_of_a_step(
     def hang(follower: Follower) -> None:
         refresh(follower)
         os.kill(node, signal.SIGSTOP)
+        # A thread that runs on another processor may still answer something.
+        while states(node) != {"T"}:
+            os.sched_yield()
 
     monkeypatch.setattr(Follower, "_refresh_addresses", hang)
     try:
