@@ -31,7 +31,8 @@ from sakk.flow.freeze import FreezeOrder, freeze
 from sakk.flow.transaction import ask
 from sakk.signing.policy import load_policy, write_policy
 from sakk.store.identity import new_id
-from sakk.store.transaction import frozen_senders, list_attempts
+from sakk.store.sender import frozen
+from sakk.store.transaction import list_attempts
 
 PAID = 30 * WHOLE_TOKEN
 # A minute is the policy of a network unless it says otherwise.
@@ -327,7 +328,7 @@ def test_somebody_elses_transaction_is_an_alarm_and_the_chain_decides(world: Wor
     assert contested.status == payout_now(world, row).status == "unknown"
     assert foreign in (contested.error or "")
     with world.database.begin() as connection:
-        assert world.treasury in frozen_senders(connection, world.chain.network)
+        assert world.treasury in frozen(connection, world.chain.network)
     assert hold_total(world) == PAID
     world.run()
     another = world.payout(PAID, address="0x" + "72" * 20)

@@ -19,7 +19,8 @@ from sakk.signing.protocol import Branch
 from sakk.store import network
 from sakk.store.address import put_treasury
 from sakk.store.database import update_records
-from sakk.store.transaction import freeze_sender, transactions
+from sakk.store.sender import freeze
+from sakk.store.transaction import transactions
 
 PAID = 10 * WHOLE_TOKEN
 GAS_WEI = 10**18
@@ -89,12 +90,8 @@ def test_a_frozen_address_is_passed_over_and_comes_back(world: World) -> None:
     addresses = with_senders(world, 2, 100)
     name = world.chain.network
     with world.database.begin() as connection:
-        assert freeze_sender(
-            connection, name, addresses[0], base=0, reason="theft", now=world.clock()
-        )
-        assert not freeze_sender(
-            connection, name, addresses[0], base=0, reason="again", now=world.clock()
-        )
+        assert freeze(connection, name, addresses[0], base=0, reason="theft", now=world.clock())
+        assert not freeze(connection, name, addresses[0], base=0, reason="again", now=world.clock())
         found = network.find_network(connection, name)
     assert found is not None
     rows = [world.payout(PAID, address=BENEFICIARY) for _ in range(2)]

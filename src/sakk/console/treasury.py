@@ -17,6 +17,7 @@ from sakk.flow import treasury as flow
 from sakk.pages.language import mark
 from sakk.store import address as addresses
 from sakk.store import network as networks
+from sakk.store import sender as senders
 from sakk.store import tank as tanks
 from sakk.store import transaction as transactions
 
@@ -68,13 +69,13 @@ def show(visit: Visit) -> Page:
             if asset_network(each.asset) in names
         }
         native = _native(connection, live)
-        senders = _senders(connection, visit, live)
+        sending = _senders(connection, visit, live)
         kept = [each for each in tanks.list_tanks(connection) if each.network in names]
         followed = rails(connection, visit)
     values = {
         "held_coins": _held(visit, assets, names),
         "tanks": [(each, names[each.network].name, native.get(each.network)) for each in kept],
-        "senders": senders,
+        "senders": sending,
         "rails": followed,
         "states": STATES,
         "proposals": PROPOSALS,
@@ -124,19 +125,18 @@ def _senders(connection: Connection, visit: Visit, live: Sequence[Network]) -> l
     ours = [each.address for each in addresses.list_treasury(connection)]
     before = visit.now - timedelta(seconds=STUCK_SECONDS)
     stuck = {
-        (each.network, each.sender): each
-        for each in transactions.senders_waiting(connection, before=before)
+        (each.network, each.sender): each for each in senders.waiting(connection, before=before)
     }
     found = []
     for network in live:
-        frozen = transactions.frozen_senders(connection, network.network)
-        queues = transactions.queues(connection, network.network, ours)
+        frozen = senders.frozen(connection, network.network)
+        queues = senders.queues(connection, network.network, ours)
         for address in ours:
             number = transactions.next_nonce(connection, network.network, address)
             if number is None:
                 continue
             waits = stuck.get((network.network, address))
-            queue = queues.get(address, transactions.Queue())
+            queue = queues.get(address, senders.Queue())
             found.append(
                 Sender(
                     network=network.name,

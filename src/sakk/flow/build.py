@@ -37,6 +37,7 @@ from sakk.rails.evm.send import (
     nonces,
 )
 from sakk.store import address, network, transaction
+from sakk.store import sender as senders
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import retry_delay, settle
@@ -164,7 +165,7 @@ def stand(
     connection: Connection, found: Network, sender: str, asset: str, *, purpose: Purpose
 ) -> Standing:
     """Read a sender's standing; ``Waits`` while it may not send, or another has the turn."""
-    frozen = transaction.frozen_senders(connection, found.network)
+    frozen = senders.frozen(connection, found.network)
     if sender in frozen:
         raise Waits(f"{sender} is frozen: {frozen[sender]}", WAIT_FROZEN)
     _require_turn(connection, found.network, sender, purpose)

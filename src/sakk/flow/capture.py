@@ -37,6 +37,7 @@ from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import GAS_MARGIN_PERCENT, estimate_call
 from sakk.store import address, network, transaction
 from sakk.store import freeze as freezes
+from sakk.store import sender as senders
 from sakk.store import x402_payment as store
 from sakk.store.address import Address
 from sakk.store.database import given_among
@@ -99,7 +100,7 @@ def capture_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             keys = address.list_captors(connection)
             # Where every key has an unsigned transaction nothing is built: its signing wakes.
-            busy = transaction.busy_networks(connection, [each.address for each in keys])
+            busy = senders.busy_networks(connection, [each.address for each in keys])
             rows = claim(connection, _due, token=token, now=now, busy=list(busy))
             if not rows:
                 return 0

@@ -58,6 +58,7 @@ from sakk.rails.evm.status import TransactionState
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
 from sakk.store import address, network
 from sakk.store import event as events
+from sakk.store import sender as senders
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
 from sakk.store.database import among, update_records
@@ -216,7 +217,7 @@ def _alarm(connection: Connection, row: ChainTransaction, reason: str, *, now: d
     """Somebody else used our nonce: nothing more leaves that address; the chain decides."""
     foreign_nonces.labels(row.network).inc()
     log.error("confirm.foreign_nonce", transaction=row.id, sender=row.sender, reason=reason)
-    store.freeze_sender(connection, row.network, row.sender, base=row.nonce, reason=reason, now=now)
+    senders.freeze(connection, row.network, row.sender, base=row.nonce, reason=reason, now=now)
     foreign = transaction_event(replace(row, error=reason), event.TRANSACTION_FOREIGN)
     events.append(connection, [foreign], now=now)
 

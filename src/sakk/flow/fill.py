@@ -24,9 +24,10 @@ from sakk.flow.gas_price import price
 from sakk.flow.stage import Stage, wake
 from sakk.rails.evm.send import agreed_nonce, estimate_call
 from sakk.store import network
+from sakk.store import sender as senders
 from sakk.store import transaction as store
 from sakk.store.identity import new_id
-from sakk.store.transaction import Waiting
+from sakk.store.sender import Waiting
 
 # What was sent so long ago and is not mined may wait for a nonce before it.
 GAP_AFTER = timedelta(minutes=1)
@@ -47,7 +48,7 @@ def fill_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.read() as connection:
-            waiting = store.senders_waiting(connection, before=parts.clock() - GAP_AFTER)
+            waiting = senders.waiting(connection, before=parts.clock() - GAP_AFTER)
             if not waiting:
                 return 0
             networks = {each.network: each for each in network.list_networks(connection)}

@@ -35,10 +35,11 @@ from sakk.flow.stage import REST_SECONDS, Stage, wake
 from sakk.flow.trial import require_exact_transfer
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import TransferWouldFail
-from sakk.store import address, network, transaction
+from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
+from sakk.store import sender as senders
 from sakk.store.database import given_among
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, give_back, settle
@@ -73,7 +74,7 @@ def payout_build_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             treasury = address.list_payers(connection)
             # Where every sender has an unsigned transaction nothing is built: its signing wakes.
-            busy = transaction.busy_networks(connection, [each.address for each in treasury])
+            busy = senders.busy_networks(connection, [each.address for each in treasury])
             rows = claim(connection, _due, token=token, now=now, busy=list(busy))
             if not rows:
                 return 0
@@ -83,11 +84,11 @@ def payout_build_stage(parts: Parts) -> Stage:
             with parts.database.begin() as connection:
                 give_back(connection, table, [row.id for row in rows], token=token)
             raise SakkError("No treasury address yet: start the signer.")
-        senders = Senders(parts, treasury)
+        treasuries = Senders(parts, treasury)
         lone: list[Payout] = [row for row in rows if not may_go_together(row)]
         for asset, members in _by_asset(rows).items():
             group = Group(networks[listed[asset].network], listed[asset], treasury[0], members)
-            lone += _together(parts, group, senders, token=token)
+            lone += _together(parts, group, treasuries, token=token)
         # As it stands now: what a group was to take and did not is not promised to anyone.
         _each_alone(parts, lone, Senders(parts, treasury), token=token)
         return len(rows)
@@ -105,14 +106,14 @@ def _by_asset(rows: Sequence[Payout]) -> dict[str, list[Payout]]:
     return found
 
 
-def _together(parts: Parts, group: Group, senders: Senders, *, token: str) -> Sequence[Payout]:
+def _together(parts: Parts, group: Group, treasuries: Senders, *, token: str) -> Sequence[Payout]:
     """Build one transaction for a group; returns those that go alone, now."""
     if not group.is_worth_it or not group.network.enabled:
         return group.rows
     table, rows = payouts.payouts, group.rows
     units = sum(row.token_amount for row in rows)
     try:
-        sender = senders.choose(group.network.network, group.asset.asset, units=units)
+        sender = treasuries.choose(group.network.network, group.asset.asset, units=units)
         return disperse(parts, replace(group, sender=sender), token=token)
     except Waits as waiting:
         log.info("build.waits", payouts=len(rows), reason=str(waiting))
@@ -132,7 +133,7 @@ def _together(parts: Parts, group: Group, senders: Senders, *, token: str) -> Se
     return ()
 
 
-def _each_alone(parts: Parts, rows: Sequence[Payout], senders: Senders, *, token: str) -> None:
+def _each_alone(parts: Parts, rows: Sequence[Payout], treasuries: Senders, *, token: str) -> None:
     """One plain transfer each, on each network as long as a sender takes another nonce."""
     table = payouts.payouts
     habits = Habits(
@@ -144,7 +145,7 @@ def _each_alone(parts: Parts, rows: Sequence[Payout], senders: Senders, *, token
         if row.network in full or place - len(left) == BATCH_MAX:
             left.append(row)
             continue
-        sender = senders.choose(row.network, row.asset, units=row.token_amount)
+        sender = treasuries.choose(row.network, row.asset, units=row.token_amount)
         order = Order(
             livemode=row.livemode,
             network=row.network,

@@ -17,7 +17,7 @@ from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.send import nonces
 from sakk.store import address, network
-from sakk.store import transaction as store
+from sakk.store import sender as store
 from sakk.store.address import Address
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ def standings(parts: Parts, found: Network, assets: Sequence[str]) -> Mapping[st
     native = found.native_asset
     with parts.database.begin() as connection:
         treasury = address.list_treasury(connection)
-        frozen = store.frozen_senders(connection, found.network)
+        frozen = store.frozen(connection, found.network)
         queues = store.queues(connection, found.network, [each.address for each in treasury])
     rail = parts.rail_of(found)
     wanted = [(each.address, asset) for each in treasury for asset in {native, *assets}]
@@ -95,12 +95,12 @@ def unfreeze(parts: Parts, network_name: str, sender: str) -> int:
     """
     with parts.database.begin() as connection:
         found = network.find_network(connection, network_name)
-        frozen = store.frozen_senders(connection, network_name)
+        frozen = store.frozen(connection, network_name)
     if found is None or sender not in frozen:
         raise ResourceMissing(f"{sender} is not frozen on {network_name}.", param="address")
     used = nonces(parts.rail_of(found).rpc, sender).latest
     with parts.database.begin() as connection:
-        store.unfreeze_sender(connection, network_name, sender, base=used)
+        store.unfreeze(connection, network_name, sender, base=used)
         wake(connection, "payout.build", "sweep.build")
     log.warning("sender.unfrozen", network=network_name, sender=sender, nonce=used)
     return used

@@ -1,8 +1,6 @@
 """Chain transactions of ours, and the nonce of every sending address."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import (
@@ -24,7 +22,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.sender import has_turn
 from sakk.core.transaction import (
     TAKES_NOTHING,
     Attempt,
@@ -32,7 +29,7 @@ from sakk.core.transaction import (
     Purpose,
     TransactionStatus,
 )
-from sakk.store.database import among, fetch_all, fetch_one, insert_records
+from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
@@ -254,119 +251,6 @@ def find(connection: Connection, identifier: str) -> ChainTransaction | None:
     )
 
 
-def freeze_sender(
-    connection: Connection, network: str, sender: str, *, base: int, reason: str, now: datetime
-) -> bool:
-    """Send nothing from an address any more; False if it was frozen before."""
-    connection.execute(
-        upsert(nonces).values(network=network, sender=sender, base=base).on_conflict_do_nothing()
-    )
-    frozen = update(nonces).where(
-        nonces.c.network == network, nonces.c.sender == sender, nonces.c.frozen_at.is_(None)
-    )
-    return connection.execute(frozen.values(frozen_at=now, frozen_reason=reason)).rowcount == 1
-
-
-def frozen_senders(connection: Connection, network: str) -> dict[str, str]:
-    """The addresses from which nothing may be sent on a network, each with the reason."""
-    rows = connection.execute(
-        select(nonces.c.sender, nonces.c.frozen_reason).where(
-            nonces.c.network == network, nonces.c.frozen_at.is_not(None)
-        )
-    )
-    return {row.sender: row.frozen_reason for row in rows}
-
-
-def unfreeze_sender(connection: Connection, network: str, sender: str, *, base: int) -> None:
-    """Send from an address again, from the nonce ``base`` on at least."""
-    connection.execute(
-        update(nonces)
-        .where(nonces.c.network == network, nonces.c.sender == sender)
-        .values(frozen_at=None, frozen_reason=None, base=func.greatest(nonces.c.base, base))
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """What transactions of an address are about to take, per asset, and in gas at the most."""
-
-    in_flight: int = 0
-    is_busy: bool = False
-    gas_wei: int = 0
-    units: Mapping[str, int] = field(default_factory=dict)
-
-
-def queues(connection: Connection, network: str, senders: Sequence[str]) -> dict[str, Queue]:
-    """The queue of every address that has one."""
-    unmined = _unmined(network, transactions.c.sender)
-    rows = connection.execute(
-        select(
-            transactions.c.sender,
-            transactions.c.asset,
-            func.count().label("waiting"),
-            func.bool_or(transactions.c.status == TransactionStatus.built.value).label("busy"),
-            func.coalesce(
-                func.sum(transactions.c.token_amount).filter(
-                    transactions.c.purpose.not_in(TAKES_NOTHING)
-                ),
-                0,
-            ).label("units"),
-            func.sum(transactions.c.gas_limit * transactions.c.max_fee_per_gas).label("gas"),
-        )
-        .where(*unmined, among(transactions.c.sender, senders))
-        .group_by(transactions.c.sender, transactions.c.asset)
-    )
-    found: dict[str, Queue] = {}
-    for row in rows:
-        before = found.get(row.sender, Queue())
-        found[row.sender] = Queue(
-            in_flight=before.in_flight + row.waiting,
-            is_busy=before.is_busy or row.busy,
-            gas_wei=before.gas_wei + int(row.gas),
-            units={**before.units, row.asset: int(row.units)},
-        )
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A sender, the first of its nonces that was sent and is not mined, and since when it waits."""
-
-    network: str
-    sender: str
-    key_branch: str
-    key_index: int
-    nonce: int
-    since: datetime
-
-
-def senders_waiting(connection: Connection, *, before: datetime) -> list[Waiting]:
-    """The senders of which something was sent before this moment, and is in no block."""
-    key = (
-        transactions.c.network,
-        transactions.c.sender,
-        transactions.c.key_branch,
-        transactions.c.key_index,
-    )
-    statement = (
-        select(
-            *key,
-            func.min(transactions.c.nonce).label("nonce"),
-            func.min(transactions.c.broadcast_at).label("since"),
-        )
-        .where(
-            transactions.c.block_hash.is_(None),
-            transactions.c.status.in_(
-                [TransactionStatus.broadcast.value, TransactionStatus.unknown.value]
-            )
-            | transactions.c.orphaned,
-            transactions.c.broadcast_at < before,
-        )
-        .group_by(*key)
-    )
-    return fetch_all(connection, statement, Waiting)
-
-
 def at_nonces(
     connection: Connection, network: str, sender: str, wanted: Sequence[int]
 ) -> dict[int, ChainTransaction]:
@@ -435,7 +319,7 @@ def unmined_units(connection: Connection, *, network: str, sender: str, asset: s
     """Atomic units that our own transactions are about to take from a sender."""
     total = connection.execute(
         select(func.coalesce(func.sum(transactions.c.token_amount), 0)).where(
-            *_unmined(network, sender),
+            *unmined(network, sender),
             transactions.c.asset == asset,
             transactions.c.purpose.not_in(TAKES_NOTHING),
         )
@@ -447,12 +331,12 @@ def unmined_wei(connection: Connection, *, network: str, sender: str, native: st
     """The most native coin that our own transactions are about to take, with their gas."""
     gas = transactions.c.gas_limit * transactions.c.max_fee_per_gas
     total = connection.execute(
-        select(func.coalesce(func.sum(gas), 0)).where(*_unmined(network, sender))
+        select(func.coalesce(func.sum(gas), 0)).where(*unmined(network, sender))
     ).scalar_one()
     return int(total) + unmined_units(connection, network=network, sender=sender, asset=native)
 
 
-def _unmined(network: str, sender: str | ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
+def unmined(network: str, sender: str | ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
     """Transactions of a sender that will use their nonce, and that no block holds."""
     return (
         transactions.c.network == network,
@@ -484,7 +368,7 @@ def unsigned_of(connection: Connection, network: str, sender: str) -> list[str]:
 
 def count_in_flight(connection: Connection, network: str, sender: str) -> int:
     """How many transactions of a sender no block holds."""
-    statement = select(func.count()).where(*_unmined(network, sender))
+    statement = select(func.count()).where(*unmined(network, sender))
     return int(connection.execute(statement).scalar_one())
 
 
@@ -497,28 +381,6 @@ def recent_payout_gas(connection: Connection, asset: str, *, limit: int = 20) ->
         .limit(limit)
     )
     return list(connection.execute(statement).scalars())
-
-
-def busy_networks(connection: Connection, senders: Sequence[str]) -> set[str]:
-    """The networks where none of these may take a nonce before something was signed."""
-    found = connection.execute(
-        select(
-            transactions.c.network,
-            transactions.c.sender,
-            func.array_agg(transactions.c.purpose),
-        )
-        .where(
-            transactions.c.status == TransactionStatus.built.value,
-            among(transactions.c.sender, senders),
-        )
-        .group_by(transactions.c.network, transactions.c.sender)
-    )
-    busy = Counter(
-        str(name)
-        for name, _, purposes in found
-        if not has_turn(Purpose.payout, [str(each) for each in purposes])
-    )
-    return {name for name, count in busy.items() if count >= len(senders)}
 
 
 def latest_allowance(connection: Connection, sender: str, *, asset: str) -> ChainTransaction | None:
