@@ -106,3 +106,30 @@ def test_a_nonce_that_comes_back_is_not_used_by_what_was_given_back(world: World
     told = world.event_types(about=gone.id, operator=True)
     assert told.count("transaction.foreign") == 1
     world.check()
+
+
+@pytest.mark.breached
+def test_one_that_comes_back_with_nothing_behind_it_is_called_off(world: World) -> None:
+    """The block that had replaced it is lost: whoever kept its bytes has not long to send them."""
+    rich(world, 100)
+    failed = failed_by_another(world)
+    gone = transaction_of(world, failed)
+    assert (gone.block_number, gone.block_hash is not None) == (
+        world.chain.height() - CONFIRMATIONS,
+        True,
+    )
+    world.chain.reorg(CONFIRMATIONS + 1)
+    send_rpc(world, "anvil_dropAllTransactions")
+    world.mine()
+    world.run()
+    assert nonce_at(world, world.treasury) == gone.nonce
+    for _ in range(2):
+        let_pass(world, 6)
+        world.finalize()
+    assert nonce_at(world, world.treasury) == gone.nonce + 1
+    assert payout_now(world, failed).status == "failed"
+    assert (units_at(world, BENEFICIARY), world.balance()) == (0, 100 * WHOLE_TOKEN)
+    done = transaction_of(world, failed)
+    assert (done.status, done.orphaned) == ("failed", False)
+    assert done.error == "canceled: its nonce was used up"
+    world.check()

@@ -270,15 +270,47 @@ def test_a_failed_one_that_succeeds_on_the_other_branch_is_owed(world: World) ->
     pause(world)
     world.finalize()
     assert payout_now(world, row).status == "failed"
-    world.chain.reorg(CONFIRMATIONS + 1)
+    sent = transaction_of(world, row)
+    world.chain.reorg(CONFIRMATIONS + 1, again=[sent.hash or ""])
     world.run()
     let_pass(world, 6)
     world.finalize()
     done = payout_now(world, row)
     assert (done.status, done.failure_code) == ("posted", None)
+    assert transaction_of(world, row).raw == sent.raw
     assert units_at(world, BENEFICIARY) == PAID
     assert (world.balance(), world.receivable()) == (100 * WHOLE_TOKEN, PAID)
     assert world.ledger(chart.payout_in_flight("test/usdc")) == 0
+    world.check()
+
+
+def test_a_failed_one_that_leaves_the_chain_is_called_off(world: World) -> None:
+    """Its merchant was told and has paid anew: its bytes, good again, do not pay a second time."""
+    rich(world, 100)
+    failed = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    pause(world)
+    world.finalize()
+    assert payout_now(world, failed).status == "failed"
+    unpause(world)
+    world.mine()
+    anew = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    world.finalize()
+    assert units_at(world, BENEFICIARY) == PAID
+    world.chain.reorg(world.chain.height() - (transaction_of(world, failed).block_number or 0) + 1)
+    world.run()
+    assert all(transaction_of(world, row).orphaned for row in (failed, anew))
+    for _ in range(3):
+        let_pass(world, 6)
+        world.finalize()
+    assert [payout_now(world, row).status for row in (failed, anew)] == ["failed", "posted"]
+    assert units_at(world, BENEFICIARY) == PAID
+    assert (world.balance(), hold_total(world)) == (70 * WHOLE_TOKEN, 0)
+    assert world.event_types(about=failed.id).count("payout.failed") == 1
+    done = transaction_of(world, failed)
+    assert (done.status, done.orphaned) == ("failed", False)
+    assert done.error == "canceled: its nonce was used up"
     world.check()
 
 

@@ -108,19 +108,29 @@ def test_what_is_under_way_is_counted(database: Database) -> None:
 def test_blocks_that_left_the_chain_give_their_transactions_back(database: Database) -> None:
     rows = {
         status: transaction(
-            nonce=nonce, status=status, block_hash="0x1", block_number=4, broadcasts=3
+            nonce=nonce,
+            status=status,
+            block_hash="0x1",
+            block_number=4,
+            broadcasts=3,
+            succeeded={"posted": True, "failed": False}.get(status),
+            asked="replace",
         )
         for nonce, status in enumerate(("broadcast", "unknown", "confirmed", "posted", "failed"))
     }
+    # What had failed was given back: it is called off. What was final is asked nothing else.
+    asked = {"broadcast": "replace", "unknown": "replace", "confirmed": None, "posted": None}
+    asked |= {"failed": "cancel"}
     kept = transaction(nonce=9, status="posted", block_hash="0x2", block_number=5)
     put(database, *rows.values(), kept)
     with database.begin() as connection:
-        assert store.reopen_orphaned(connection, NETWORK, []) == 0
-        assert store.reopen_orphaned(connection, NETWORK, ["0x1"]) == 5
-        assert store.reopen_orphaned(connection, NETWORK, ["0x1"]) == 0
+        assert store.reopen_orphaned(connection, NETWORK, [], now=NOW) == 0
+        assert store.reopen_orphaned(connection, NETWORK, ["0x1"], now=NOW) == 5
+        assert store.reopen_orphaned(connection, NETWORK, ["0x1"], now=NOW) == 0
         for status, row in rows.items():
             found = store.find(connection, row.id)
             assert found is not None
             assert (found.status, found.block_hash, found.block_number) == (status, None, None)
+            assert found.asked == asked[status]
             assert found.orphaned is (status in ("confirmed", "posted", "failed"))
         assert store.find(connection, kept.id) == kept

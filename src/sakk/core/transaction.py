@@ -76,11 +76,12 @@ class ChainTransaction:
     the receipt says, None before. ``arrived_units``: what reached the destination.
     ``failed_lines``: of a dispersal that succeeded, the lines that did not, each with what the
     token answered; ``arrived_units`` are then those of the other lines. ``orphaned``: it was final,
-    and its block left the chain since: the same bytes are sent again. ``replacements``: the number
-    of the newest attempt that was signed; ``raw``, ``hash`` and the fees are that attempt's until a
-    block holds another. ``waits_for``: why it is not replaced now. ``asked``: what an operator
-    wants done with it, ``replace`` or ``cancel``. ``explanation``: the signer's words for what it
-    signed.
+    and its block left the chain since: what succeeded is sent again, what failed is called off.
+    ``block_hash``: of the block that holds it, or that used its nonce otherwise. ``replacements``:
+    the number of the newest attempt that was signed; ``raw``, ``hash`` and the fees are that
+    attempt's until a block holds another. ``waits_for``: why it is not replaced now. ``asked``:
+    what is to be done with it, ``replace`` or ``cancel``. ``explanation``: the signer's words for
+    what it signed.
     """
 
     id: str

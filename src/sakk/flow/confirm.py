@@ -260,8 +260,11 @@ def _change(sent: Sent, chain: ChainStatus, *, now: datetime) -> dict[str, Any] 
             }
         case TransactionState.replaced:
             # Final proof: another transaction used the nonce, so this one can never be mined.
+            # Its block is kept: should that leave the chain, this one can be mined after all.
             log.error("confirm.replaced", transaction=row.id, by=chain.replaced_by)
             return {
+                "block_number": chain.block_number,
+                "block_hash": chain.block_hash,
                 "status": CONFIRMED,
                 "waits_for": None,
                 "succeeded": False,

@@ -1,8 +1,9 @@
 """Fill: a nonce that nothing of ours will use holds up all that come after it, so it is used up.
 
 A sequence has no gap of its own making (`flow/build.py`). The chain can make one: a node said too
-much when an address was first used, or a reorganisation took away the transaction of somebody else
-that had used a nonce of ours. Then nothing is sent to the sender itself under that nonce.
+much when an address was first used, or a block that nobody followed left the chain with the
+transaction of somebody else that had used a nonce of ours. Then nothing is sent to the sender
+itself under that nonce.
 """
 
 from collections.abc import Mapping, Sequence
@@ -82,10 +83,10 @@ def _fill(parts: Parts, found: Network, waiting: Waiting) -> int:
 
 
 def _is_ours(row: ChainTransaction | None) -> bool:
-    """Will it use its nonce by itself? One that was proved impossible will not."""
+    """Will it use its nonce by itself? One that had failed will not."""
     if row is None:
         return False
-    return row.status != TransactionStatus.failed or row.orphaned or row.block_hash is not None
+    return row.status != TransactionStatus.failed or row.orphaned
 
 
 def _write(

@@ -188,7 +188,7 @@ class Follower:
             payin.mark_orphaned(connection, self.name, hashes)
             outflow.mark_orphaned(connection, self.name, hashes)
             x402_payment.take_back(connection, self.name, hashes)
-            transaction.reopen_orphaned(connection, self.name, hashes)
+            transaction.reopen_orphaned(connection, self.name, hashes, now=now)
             exposure_flow.take_back(connection, self.name, above=back_to, now=now)
             if ancestor is not None:
                 network.insert_blocks(connection, [_block(self.name, ancestor)])

@@ -23,6 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.transaction import (
+    ASK_CANCEL,
+    REBROADCAST_AFTER,
     TAKES_NOTHING,
     Attempt,
     ChainTransaction,
@@ -269,7 +271,14 @@ def reopen_to_cancel(connection: Connection, identifier: str, *, now: datetime) 
     connection.execute(
         update(transactions)
         .where(transactions.c.id == identifier)
-        .values(orphaned=True, asked="cancel", replace_at=now, broadcasts=0)
+        .values(
+            block_hash=None,
+            block_number=None,
+            orphaned=True,
+            asked=ASK_CANCEL,
+            replace_at=now,
+            broadcasts=0,
+        )
     )
 
 
@@ -426,37 +435,40 @@ def known_purposes(connection: Connection, network: str, hashes: Sequence[str]) 
     return {row.hash: row.purpose for row in rows}
 
 
-def reopen_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -> int:
+def reopen_orphaned(
+    connection: Connection, network: str, hashes: Sequence[str], *, now: datetime
+) -> int:
     """Transactions in blocks that left the chain are looked up, and sent, again.
 
-    Those that were final, and so are booked or about to be, are marked: they are sent again, and
-    what is different when they are mined again is booked.
+    Those that were final, and so are booked or about to be, are marked, and what is different when
+    they are mined again is booked: what succeeded is sent again. What had failed was given back
+    and told, so whoever asked for it may have asked anew: its bytes, good again, are called off,
+    unless another block has them by then.
     """
     if not hashes:
         return 0
+    final = [
+        TransactionStatus.confirmed.value,
+        TransactionStatus.posted.value,
+        TransactionStatus.failed.value,
+    ]
+    sent = [TransactionStatus.broadcast.value, TransactionStatus.unknown.value]
     gone = (transactions.c.network == network, transactions.c.block_hash.in_(list(hashes)))
-    open_again = (
-        update(transactions)
-        .where(
-            *gone,
-            transactions.c.status.in_(
-                [TransactionStatus.broadcast.value, TransactionStatus.unknown.value]
-            ),
-        )
-        .values(block_hash=None, block_number=None)
+    out = {"block_hash": None, "block_number": None}
+    again = {**out, "orphaned": True, "broadcasts": 0, "retry_at": None, "asked": None}
+    called_off = {**again, "asked": ASK_CANCEL, "replace_at": now + REBROADCAST_AFTER}
+    is_final = transactions.c.status.in_(final)
+    # What uses its nonce up and does nothing is sent again like a success.
+    failed = transactions.c.succeeded.is_(False) & ~exists().where(
+        attempts.c.transaction == transactions.c.id,
+        attempts.c.cancels,
+        attempts.c.raw.is_not(None),
     )
-    were_final = (
-        update(transactions)
-        .where(
-            *gone,
-            transactions.c.status.in_(
-                [
-                    TransactionStatus.confirmed.value,
-                    TransactionStatus.posted.value,
-                    TransactionStatus.failed.value,
-                ]
-            ),
+    return sum(
+        connection.execute(update(transactions).where(*gone, which).values(**values)).rowcount
+        for which, values in (
+            (transactions.c.status.in_(sent), out),
+            (is_final & failed, called_off),
+            (is_final, again),
         )
-        .values(block_hash=None, block_number=None, orphaned=True, broadcasts=0, retry_at=None)
     )
-    return connection.execute(open_again).rowcount + connection.execute(were_final).rowcount
