@@ -1,7 +1,7 @@
 """Travel Rule records: persons in short, what is missing, how far a record is."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +10,6 @@ from sakk.core.errors import ParameterInvalid
 from sakk.core.ivms101 import IdentityPayload, Person, read, violations, write
 from sakk.core.regime import Counterparty, CounterpartyKind, Requirement
 from sakk.core.travel_rule import (
-    RETENTION,
     Exchange,
     Known,
     TravelRule,
@@ -22,7 +21,6 @@ from sakk.core.travel_rule import (
     payload_of,
     person_of,
     public_travel_rule,
-    retained_until,
     same_name,
     standing,
 )
@@ -349,9 +347,3 @@ def test_what_is_shown_names_fields_and_nothing_secret() -> None:
     hidden = ("decided_by", "reason", "exchange", "legal_hold")
     assert [merchant[name] for name in hidden] == [None] * 4
     assert merchant["missing"] == RECORD.missing
-
-
-def test_how_long_data_is_kept() -> None:
-    assert retained_until(RECORD) == NOW + RETENTION
-    ended = replace(RECORD, ended_at=NOW + timedelta(days=3))
-    assert retained_until(ended) == NOW + RETENTION + timedelta(days=3)

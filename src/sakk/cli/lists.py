@@ -1,5 +1,6 @@
 """``sakk lists``: sanctions and label lists."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +9,11 @@ import typer
 from sakk.cli.name import app as names
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
+from sakk.core.errors import ResourceMissing
 from sakk.screening.countries import import_countries
 from sakk.screening.importers import ImportReport, import_list, lists, retire_list
 from sakk.screening.mapping import load_mapping
+from sakk.screening.override import allow_address, disallow_address
 from sakk.store.identity import now
 
 app = typer.Typer(help="Sanctions and label lists.", no_args_is_help=True)
@@ -150,6 +153,39 @@ def countries(
         f"{report.list.name}: {report.opened} opened, {report.closed} closed,"
         f" {report.unchanged} unchanged; in force at lists version {report.lists_version}"
     )
+
+
+Address = Annotated[str, typer.Argument(help="The address.")]
+Network = Annotated[str, typer.Option(help="Its network, by its CAIP-2 name.")]
+
+
+@app.command()
+def allow(
+    address: Address,
+    network: Network,
+    reason: Annotated[str, typer.Option(help="Why: it stands in every verdict that it changes.")],
+    days: Annotated[
+        int | None, typer.Option(min=1, max=3_650, help="For how long; until it is taken back.")
+    ] = None,
+) -> None:
+    """Say that an address is known to be good: reviews on it pass, a block never does."""
+    with opened_database() as database:
+        at = now()
+        until = None if days is None else at + timedelta(days=days)
+        allow_address(
+            database, network=network, address=address, reason=reason, expires_at=until, now=at
+        )
+    ends = "until it is taken back" if until is None else f"until {until:%Y-%m-%d %H:%M} UTC"
+    console.print(f"{address} is known to be good, {ends}.")
+
+
+@app.command()
+def disallow(address: Address, network: Network) -> None:
+    """Take back that an address is known to be good."""
+    with opened_database() as database:
+        if not disallow_address(database, network=network, address=address, now=now()):
+            raise ResourceMissing("Nobody said that this address is good.", param="address")
+    console.print(f"{address} is judged by the lists alone.")
 
 
 @app.command()

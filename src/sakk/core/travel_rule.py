@@ -393,11 +393,6 @@ def _plain(name: str) -> str:
     return "".join(each for each in name.casefold() if each.isalnum())
 
 
-def retained_until(record: TravelRule) -> datetime:
-    """Until when a record is kept: ten years after its end, or after its beginning."""
-    return (record.ended_at or record.created) + RETENTION
-
-
 def public_travel_rule(record: TravelRule, *, operator: bool) -> dict[str, Any]:
     """The API's object ``travel_rule``; of the parties it names fields, never what they hold."""
     return {
