@@ -28,6 +28,7 @@ from sakk.core.screening import (
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.core.travel_rule import TravelRule
+from sakk.core.withdrawal import Withdrawal
 from sakk.flow import information_request as questions
 from sakk.flow import party as party_flow
 from sakk.flow import vasp as vasps
@@ -42,6 +43,7 @@ from sakk.store.screening import insert_screenings
 from sakk.store.sweep import insert as insert_sweeps
 from sakk.store.transaction import insert as insert_transaction
 from sakk.store.travel_rule import insert_many as insert_travel_rules
+from sakk.store.withdrawal import insert as insert_withdrawal
 from tests.console.desk import HOSTILE
 from tests.console.office import Office
 from tests.flow.policing import ASSET, NETWORK
@@ -293,14 +295,16 @@ class Outgoing:
 
     transaction: str
     sweep: str
+    withdrawal: str
     freeze: str
     travel_rule: str
     breach: str
 
 
 def outgoing(office: Office, payout: Payout) -> Outgoing:
-    """A transaction that hangs, a sweep, a freeze of an account, a record and a breach."""
-    ids = Outgoing(*(new_id(each) for each in ("tx", "sw", "frz", "trv", "brc")))
+    """A transaction that hangs, a sweep, a withdrawal, a freeze of an account, a record and a
+    breach."""
+    ids = Outgoing(*(new_id(each) for each in ("tx", "sw", "wd", "frz", "trv", "brc")))
     place = {"livemode": False, "network": NETWORK, "asset": ASSET, "created": now()}
     other = "0x" + "77" * 20
     with office.parts.database.begin() as connection:
@@ -316,6 +320,18 @@ def outgoing(office: Office, payout: Payout) -> Outgoing:
             waits_for=HOSTILE,
         )
         insert_sweeps(connection, [swept])
+        withdrawn = Withdrawal(
+            **place,  # type: ignore[arg-type]
+            id=ids.withdrawal,
+            destination=other,
+            token_amount=1_250_000,
+            currency=payout.currency,
+            decimals=6,
+            amount=1_250_000,
+            status="approved",
+            waits_for=f"{other} is frozen: {HOSTILE}",
+        )
+        insert_withdrawal(connection, withdrawn)
         order = FreezeOrder(reason=HOSTILE, account_id=payout.account_id)
         freeze(connection, order, identifier=ids.freeze, origin=FreezeOrigin.defence, now=now())
         insert_travel_rules(connection, [_record(ids.travel_rule, payout)])

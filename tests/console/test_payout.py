@@ -25,7 +25,7 @@ def test_a_merchant_sees_their_own_payouts_and_nothing_of_ours(office: Office) -
     assert "250,000.01" in page.text
     assert "<script>alert" not in page.text
     assert "\u202e" not in page.text
-    for hidden in ("What will be signed", "coins in the hot wallet", "/approve"):
+    for hidden in ("What will be signed", "do not cover it yet", "/approve"):
         assert hidden not in page.text
 
 

@@ -165,7 +165,7 @@ def test_coins_go_to_a_vault_when_another_person_approved_it(
     ann, ben = (office.browser(office.person("finance")) for _ in range(2))
     office.prove()
     page = ann.get("/console/withdrawals").said
-    assert "USDC · Base Sepolia → Safe &lt;b&gt; (cold)" in page
+    assert "USDC · Base Sepolia → Safe &lt;b&gt; (Cold)" in page
     wish = {"vault": f"{ASSET} {vault}", "amount": "9999999999"}
     wrong = ann.post("/console/withdrawals", wish)
     assert (wrong.status, "units are hot" in wrong.said) == (400, True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sakk.console.waiting import said
 from sakk.core.errors import UnexpectedState
 from sakk.core.idempotency import object_id
 from sakk.core.membership import roles_in
@@ -126,6 +127,10 @@ class Visit:
     def words(self) -> Words:
         """Messages in the person's language."""
         return words(self.language)
+
+    def kept(self, text: str) -> str | None:
+        """Why something waits, as its row keeps it, in the person's language; see `said`."""
+        return said(self.words, text)
 
     @property
     def path_query(self) -> str:

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from sakk.console.failure import FAILURES
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
 from sakk.console.payout import STATUSES
 from sakk.console.route import ROOT, Screen
+from sakk.console.team import ROLES
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import approval as approvals
 from sakk.core.errors import ParameterInvalid, ResourceMissing
@@ -18,12 +20,14 @@ from sakk.flow import withdrawal as flow
 from sakk.flow.explanation import explain_withdrawal
 from sakk.flow.word import Word
 from sakk.pages.form import Form
+from sakk.pages.language import mark
 from sakk.store import network as networks
 from sakk.store import treasury as vaults
 from sakk.store import withdrawal as store
 from sakk.store.page import fetch_window
 
 PATH: Final = f"{ROOT}/withdrawals"
+TIERS: Final = {"cold": mark("Cold"), "warm": mark("Warm")}
 _FIELDS: Final = {"destination": "vault", "token_amount": "amount", "asset": "vault"}
 
 
@@ -154,7 +158,8 @@ def _listed(visit: Visit, query: WithdrawalQuery, rejected: Rejected | None) -> 
     offered = [
         (
             f"{asset.asset} {vault.address}",
-            f"{asset.symbol} · {rails[asset.network].name} → {vault.label} ({vault.tier})",
+            f"{asset.symbol} · {rails[asset.network].name} → {vault.label}"
+            f" ({visit.words.gettext(TIERS[vault.tier])})",
         )
         for vault in known
         for asset in assets.values()
@@ -199,6 +204,8 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         "network": network,
         "vault": vault,
         "may_decide": visit.may("approvals", "write") and row.status == WithdrawalStatus.screened,
+        "failures": FAILURES,
+        "roles": ROLES,
         "is_maker": row.initiator_person == visit.person.id,
         "fault": None if rejected is None else rejected.message,
     }
