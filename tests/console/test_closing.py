@@ -2,9 +2,14 @@
 
 import pytest
 
+from sakk.console.reconciliation import KINDS, STANDS, why_of
 from sakk.core.chart import equity_operator
 from sakk.core.ledger_break import digest_of
 from sakk.core.network import Currency, CurrencyKind
+from sakk.core.outflow import OutflowStatus
+from sakk.core.payin import PayInStatus
+from sakk.core.transaction import Purpose, TransactionStatus
+from sakk.pages.language import words
 from sakk.store.identity import now
 from sakk.store.ledger_break import find
 from sakk.store.network import put_currency
@@ -31,6 +36,14 @@ def test_the_screens_of_closing_are_there_in_every_language(office: Office, lang
     for name in ("reconciliations", "breaks", "days"):
         assert browser.get(f"/console/{name}?format=csv").status == 200
         assert browser.get(f"/console/{name}?q=nothing&since=2026-01-01").status == 200
+
+
+def test_whatever_is_on_its_way_is_said_in_words() -> None:
+    stands = {*TransactionStatus, *PayInStatus, *OutflowStatus} - {"refused", "built", "signed"}
+    assert {str(each) for each in stands} <= {*STANDS}
+    assert {str(each) for each in Purpose} <= {*KINDS}
+    told = [why_of(words("zh-Hans"), each) for each in ("payin seen", "payout orphaned", "x y")]
+    assert told == ["入款 · 已发现", "出款 · 被网络撤回", "x y"]
 
 
 def test_a_break_is_explained_and_corrected_by_two(office: Office) -> None:

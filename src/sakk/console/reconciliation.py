@@ -5,12 +5,14 @@ from typing import Any, Final, Literal
 
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
 from sakk.console.route import ROOT, Menu, Screen
+from sakk.console.transaction import PURPOSES
+from sakk.console.transaction import STATUSES as TRANSACTION_STATUSES
 from sakk.console.visit import Download, Page, Redirect, Visit
 from sakk.core.errors import ResourceMissing
 from sakk.core.reconciliation import Reconciliation, ReconciliationStatus
 from sakk.flow import reconciliation as flow
 from sakk.pages.form import Form
-from sakk.pages.language import mark
+from sakk.pages.language import Words, mark
 from sakk.store import ledger_break as breaks
 from sakk.store import reconciliation as store
 from sakk.store.page import fetch_window
@@ -23,6 +25,24 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
     "broken": (mark("Breaks"), "bad"),
     "failed": (mark("Could not be read"), "warn"),
 }
+# Why a row is on its way: what it is, and where it stands.
+KINDS: Final[Mapping[str, str]] = {
+    "payin": mark("Pay-in"),
+    "outflow": mark("Left without us"),
+    **PURPOSES,
+}
+STANDS: Final[Mapping[str, str]] = {
+    **{status: text for status, (text, _) in TRANSACTION_STATUSES.items()},
+    "seen": mark("Seen"),
+    "screened": mark("Screened"),
+    "held": mark("Held by screening"),
+    "released": mark("Credited"),
+    "returned": mark("Returned"),
+    "seized": mark("Seized"),
+    "orphaned": mark("Taken back by the network"),
+    "reversed": mark("Taken back by the network"),
+}
+WHOLE: Final = (mark("booked above the block"), mark("withdrawn by its payer"))
 
 
 class ReconciliationQuery(ListQuery):
@@ -78,11 +98,11 @@ def show(visit: Visit, reconciliation: str) -> Page:
     document: dict[str, Any] = found.document
     networks = document.get("networks", [])
     in_flight = [
-        row
+        {**row, "asset": asset["asset"], "why": why_of(visit.words, row["why"])}
         for network in networks
         for part in ("assets", "escrows")
         for asset in network[part]
-        for row in ({**each, "asset": asset["asset"]} for each in asset["in_flight"])
+        for row in asset["in_flight"]
     ]
     values = {
         "row": found,
@@ -93,6 +113,17 @@ def show(visit: Visit, reconciliation: str) -> Page:
         "suspense": document.get("suspense", []),
     }
     return Page("console/reconciliation.html", values)
+
+
+def why_of(words: Words, why: str) -> str:
+    """Why a row is on its way, in words; as it is kept where it says something else."""
+    gettext = words.gettext
+    if why in WHOLE:
+        return gettext(why)
+    kind, _, stands = why.partition(" ")
+    if kind not in KINDS or stands not in STANDS:
+        return why
+    return f"{gettext(KINDS[kind])} · {gettext(STANDS[stands])}"
 
 
 def run(visit: Visit, form: RunForm) -> Redirect:
