@@ -131,6 +131,34 @@ def test_an_approval_of_other_content_counts_for_nothing(desk: Desk) -> None:
     assert desk.approve(desk.read(row), two).status == "screened"
 
 
+def test_who_approved_other_content_is_asked_again(desk: Desk) -> None:
+    """A refund that goes elsewhere now: what was signed of its first address is of another payment,
+    which the signer refuses for good."""
+    row = waiting(desk)
+    one, two = desk.member("carl", "approver"), desk.member("dora", "approver")
+    key = Ed25519PrivateKey.generate()
+    person.set_public_key(
+        desk.parts,
+        one.id,
+        actor=one.actor,
+        livemode=False,
+        public_key=key.public_key().public_bytes_raw().hex(),
+        step_up=StepUp(code=one.code()),
+    )
+    for _ in range(2):
+        signed = StepUp(signature=key.sign(approved_content(row)).hex())
+        assert desk.approve(row, one, step_up=signed).status == "screened"
+        with desk.database.begin() as connection:
+            connection.exec_driver_sql("UPDATE payouts SET destination = '0x" + "11" * 20 + "'")
+        row = desk.read(row)
+    with pytest.raises(SamePerson):
+        desk.approve(row, one)
+    assert desk.approve(row, two).status == "approved"
+    with desk.database.begin() as connection:
+        found = signatures(connection, {row.id: approved_content(row)})
+    assert [each.signature for each in found[row.id]] == [key.sign(approved_content(row))]
+
+
 def test_a_code_is_needed_and_is_right_once(desk: Desk) -> None:
     row, one = waiting(desk), desk.member("carl", "approver")
     with pytest.raises(StepUpRequired):
@@ -274,7 +302,7 @@ def test_a_signature_is_an_approval_that_the_signer_can_check(desk: Desk) -> Non
             desk.approve(row, one, step_up=StepUp(signature=wrong), digest=None)
     desk.approve(row, one, step_up=signed, digest=None)
     with desk.database.begin() as connection:
-        found = signatures(connection, [row.id])
+        found = signatures(connection, {row.id: content})
     assert found == {row.id: (SigningApproval(public, key.sign(content)),)}
 
 

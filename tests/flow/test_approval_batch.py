@@ -206,7 +206,7 @@ def test_a_batch_is_signed_once_and_each_payout_shows_it(desk: Desk) -> None:
     rows = rows_of(desk, batch)
     assert {row.status for row in rows} == {PayoutStatus.approved.value}
     with desk.database.begin() as connection:
-        found = signatures(connection, [row.id for row in rows])
+        found = signatures(connection, {row.id: approved_content(row) for row in rows})
     for row in rows:
         [given] = found[row.id]
         assert given.member is not None

@@ -83,7 +83,8 @@ def reject(
             )
         subject = payout_rules.approvable(payout)
         approval = refusal_of(connection, subject, word, approval_id, now=now)
-        if all(each.actor != approval.actor for each in given):
+        said = (approval.actor, approval.digest)
+        if all((each.actor, each.digest) != said for each in given):
             store.insert(connection, [approval])
         rejected = replace(
             payout,

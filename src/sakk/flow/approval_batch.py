@@ -191,7 +191,10 @@ def _approvable(
     roles: dict[str, str] = {}
     for row in rows:
         role = acting_role(row.approver_role, None if person is None else person.powers)
-        said = any(each.actor == actor.name for each in given.get(row.id, ()))
+        of_this = content_digest(approved_content(row))
+        said = any(
+            each.actor == actor.name and each.digest == of_this for each in given.get(row.id, ())
+        )
         if role is not None and not said and not is_of(row, actor):
             roles[row.id] = role
     mine = [row for row in rows if row.id in roles]

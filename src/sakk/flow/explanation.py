@@ -155,7 +155,12 @@ def _judgement(
     is_judged: bool,
     awaiting: bool,
 ) -> Judgement:
-    given = approvals.of_subjects(connection, [subject.id])
+    # What was said of another content, of a refund that went elsewhere, is not of this one.
+    given = [
+        each
+        for each in approvals.of_subjects(connection, [subject.id])
+        if each.digest == subject.digest
+    ]
     known = persons.list_persons(
         connection, livemode=subject.livemode, ids=[each.actor for each in given]
     )

@@ -335,6 +335,10 @@ def _readdress(connection: Connection, refund: Refund) -> None:
                 "approvals_needed": 0,
                 "approver_role": None,
                 "travel_rule": _first_look(connection, refund),
+                "alone": False,
+                "waits_for": None,
+                "failures": 0,
+                "retry_at": None,
                 "lease_token": None,
                 "lease_until": None,
             }

@@ -11,9 +11,10 @@ import structlog
 from sqlalchemy import Connection
 
 from sakk.core import event
+from sakk.core import recovery as recovery_rules
+from sakk.core import withdrawal as withdrawal_rules
 from sakk.core.event import NewEvent
-from sakk.core.payout import Payout, PayoutStatus
-from sakk.core.recovery import recovery_id
+from sakk.core.payout import Payout, PayoutStatus, approved_content
 from sakk.core.restore import Head
 from sakk.core.rotation import RotationStatus
 from sakk.core.sweep import Sweep, SweepStatus, deposit_units
@@ -42,6 +43,7 @@ from sakk.store import address
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
+from sakk.store import recovery as recoveries
 from sakk.store import restore as restores
 from sakk.store import rotation as rotations
 from sakk.store import sweep as sweeps
@@ -143,12 +145,21 @@ def _signatures(
     """What approvers signed, by the id that the signer knows it under."""
     match Purpose(row.purpose):
         case Purpose.withdrawal:
-            return signatures(connection, [row.subject])
+            withdrawal = withdrawals.find(connection, row.subject)
+            assert withdrawal is not None
+            content = withdrawal_rules.approvable(withdrawal).content
+            return signatures(connection, {row.subject: content})
         case Purpose.recovery:
-            known_as = recovery_id(row.subject)
-            return {row.subject: signatures(connection, [known_as]).get(known_as, ())}
+            recovery = recoveries.find(connection, recovery_rules.recovery_id(row.subject))
+            if recovery is None:
+                return {}
+            content = recovery_rules.approvable(recovery).content
+            found = signatures(connection, {recovery.id: content})
+            return {row.subject: found.get(recovery.id, ())}
         case _:
-            return signatures(connection, [payout.id for payout in carried])
+            return signatures(
+                connection, {payout.id: approved_content(payout) for payout in carried}
+            )
 
 
 def _is_stopped(parts: Parts, row: ChainTransaction, *, token: str) -> bool:

@@ -4,7 +4,7 @@ Whoever asked for something never approves it, nobody approves twice, and what i
 was shown: payouts, withdrawals and recoveries alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +18,7 @@ from sakk.core.approval import (
     Method,
     Verdict,
     acting_role,
+    content_digest,
     public_approval,
 )
 from sakk.core.approval_batch import Membership, membership
@@ -85,7 +86,7 @@ def approval_of(
         raise SamePerson(
             "You asked for this {noun}: another person has to approve it.", noun=subject.noun
         )
-    if any(each.actor == actor.name for each in given):
+    if any(each.actor == actor.name and each.digest == subject.digest for each in given):
         raise SamePerson(
             "You have decided on this {noun} already: another person is needed.", noun=subject.noun
         )
@@ -163,12 +164,16 @@ def asked(asker: Actor, actor: Actor) -> bool:
 
 
 def signatures(
-    connection: Connection, subjects: Sequence[str]
+    connection: Connection, contents: Mapping[str, bytes]
 ) -> dict[str, tuple[SigningApproval, ...]]:
-    """What approvers signed of these, by their ids, for the signer, which checks it for itself."""
+    """What approvers signed of these contents, by their ids, for the signer, which checks it for
+    itself; what they signed of another content of before is none of it."""
+    digests = {subject: content_digest(content) for subject, content in contents.items()}
     found: dict[str, tuple[SigningApproval, ...]] = {}
-    for each in store.of_subjects(connection, subjects):
-        if each.verdict == Verdict.approve and each.public_key and each.signature:
+    for each in store.of_subjects(connection, list(contents)):
+        if each.verdict != Verdict.approve or each.digest != digests[each.subject]:
+            continue
+        if each.public_key and each.signature:
             signed = SigningApproval(
                 bytes(each.public_key), bytes(each.signature), _membership(each)
             )

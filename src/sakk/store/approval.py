@@ -29,8 +29,8 @@ approvals = Table(
     Column("batch_size", Integer),
     Column("batch_place", Integer),
     Column("batch_path", Bytes),
-    # One word a person, whatever happens at the same moment.
-    Index("uq_approvals_actor", "subject", "actor", unique=True),
+    # One word a person on one content, whatever happens at the same moment.
+    Index("uq_approvals_word", "subject", "actor", "digest", unique=True),
 )
 
 

@@ -6,8 +6,8 @@ hold up the payments behind it.
 
 An index of a table that may have a million rows is not built in that transaction, where nobody
 could write to the table meanwhile. The migration names it in ``CONCURRENTLY``, a tuple of (name,
-``ON table (…)``), and it is built when the transaction is over, with nobody waiting. Whoever drops
-such an index takes its name out of there.
+``ON table (…)``), and it is built when the transaction is over, with nobody waiting; a unique one
+in ``CONCURRENTLY_UNIQUE``. Whoever drops such an index takes its name out of there.
 """
 
 import importlib
@@ -106,14 +106,15 @@ def _build_indexes(connection: Connection) -> None:
     """Build what migrations name and is not there, or was begun and not finished."""
     script = ScriptDirectory.from_config(_config())
     wanted = {
-        name: definition
+        name: f'{kind} CONCURRENTLY "{name}" {definition}'
         for revision in script.walk_revisions()
-        for name, definition in getattr(revision.module, "CONCURRENTLY", ())
+        for kind, listed in (("INDEX", "CONCURRENTLY"), ("UNIQUE INDEX", "CONCURRENTLY_UNIQUE"))
+        for name, definition in getattr(revision.module, listed, ())
     }
     connection.execute(text(f"SET lock_timeout = {WAIT_FOR_OTHERS_MS_MAX:d}"))
     for name in _missing(connection, wanted):
         connection.execute(text(f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"'))
-        connection.execute(text(f'CREATE INDEX CONCURRENTLY "{name}" {wanted[name]}'))
+        connection.execute(text(f"CREATE {wanted[name]}"))
 
 
 def _missing(connection: Connection, wanted: Mapping[str, str]) -> list[str]:
