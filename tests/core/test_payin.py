@@ -170,6 +170,19 @@ def test_excess_goes_where_the_policy_says(
     assert decide("refund_due", None) == expected
 
 
+@pytest.mark.parametrize(("refunded", "excess"), [(0, 10_000_000), (1_000, 0), (999, 10_000)])
+def test_what_went_back_is_asked_for_again(refunded: int, excess: int) -> None:
+    found = allocate(
+        payin(25_000_000),
+        policy=PaymentPolicy(over="refund_due"),
+        intent=intent(),
+        quotes=QUOTES,
+        paid_before=[(USDC, 10_000_000)],
+        refunded=refunded,
+    )
+    assert (found.credit_units, found.suspense_units) == (25_000_000 - excess, excess)
+
+
 @pytest.mark.parametrize(
     ("units", "asset_decimals", "currency_decimals", "result"),
     [

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, text
 from tests.flow.fork import Fork
-from tests.flow.harness import World
+from tests.flow.harness import CONFIRMATIONS, World
 from tests.flow.money import payout_now, transaction_of
 from tests.flow.refunding import PAYER, paid, refund, refund_now, refunded
 
@@ -24,6 +24,7 @@ from sakk.flow.transfer import create as create_transfer
 from sakk.rails.sandbox.chain import TokenKind, deploy_token
 from sakk.store import payout as payouts
 from sakk.store.identity import new_id
+from sakk.store.payin import payins
 
 USD_25 = 25_000_000
 SEEN = ["payment_intent.created", "payin.seen", "payment_intent.processing"]
@@ -83,6 +84,33 @@ def test_mined_again_under_the_same_hash_counts_once(world: World) -> None:
     assert world.position() == {"custody": USD_25, "balance": USD_25}
     assert world.amounts() == [USD_25]
     assert world.facts(intent) == ("succeeded", 2500, "exact", "on_time")
+    world.check()
+
+
+def test_what_was_over_is_not_over_twice_when_a_part_is_mined_again(world: World) -> None:
+    """Of 30 for 25 what is over is 5, whichever part was judged first and which came again."""
+    world.set_policy(over="refund_due")
+    intent = world.intent(2500)
+    world.pay(intent, units=15_000_000)
+    world.mine()
+    later = world.pay(intent, units=15_000_000)
+    world.mine(1 + CONFIRMATIONS)
+    world.watch()
+    world.run_only("payin.match", "payin.finality")
+    with world.database.begin() as connection:
+        # Another worker is at the first.
+        locked = select(payins.c.id).where(payins.c.tx_hash != later).with_for_update()
+        connection.execute(locked)
+        world.run_only("payin.screen")
+    world.run()
+    whole = {"custody": 30_000_000, "balance": USD_25, "suspense": 5_000_000}
+    assert world.position() == whole
+    world.advance(timedelta(seconds=5))
+    world.chain.reorg(1 + CONFIRMATIONS, again=[later])
+    world.run()
+    world.finalize()
+    assert sorted(row.status for row in world.payins(intent)) == ["posted", "posted", "reversed"]
+    assert world.position() == whole
     world.check()
 
 

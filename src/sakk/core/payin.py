@@ -175,10 +175,12 @@ def allocate(
     intent: PaymentIntent | None,
     quotes: Sequence[Quote],
     paid_before: Sequence[tuple[str, int]],
+    refunded: int = 0,
 ) -> Allocation:
     """Split a pay-in by the account's policy.
 
-    ``paid_before``: (asset, atomic units) of the pay-ins that count and were allocated earlier.
+    ``paid_before``: (asset, atomic units) that were credited for the intent earlier; ``refunded``:
+    what of that goes back, in the intent's unit.
     """
     role = PayInRole(payin.role or PayInRole.unlisted)
     match role:
@@ -197,7 +199,7 @@ def allocate(
         case PayInRole.payment:
             pass
     assert intent is not None
-    excess = _excess_units(payin, intent, quotes, paid_before)
+    excess = _excess_units(payin, intent, quotes, paid_before, refunded=refunded)
     if excess and policy.over == "refund_due":
         return Allocation(payin.token_amount - excess, excess, "over_refund_due")
     return Allocation(payin.token_amount, 0, "over" if excess else payin.reason)
@@ -216,10 +218,13 @@ def _excess_units(
     intent: PaymentIntent,
     quotes: Sequence[Quote],
     paid_before: Sequence[tuple[str, int]],
+    *,
+    refunded: int,
 ) -> int:
     """Atomic units of this pay-in beyond what the intent still asked for."""
     quote = next(quote for quote in quotes if quote.asset == payin.asset)
-    credited = intent.amount_credited + intent.amount_held
+    # What went back is asked for again.
+    credited = intent.amount_credited + intent.amount_held - refunded
     if not paid_before and not credited:
         return max(0, payin.token_amount - quote.token_amount)
     before = credited

@@ -26,6 +26,7 @@ from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payment as payments
 from sakk.store import recovery as recoveries
+from sakk.store import refund as refunds
 from sakk.store.address import OPERATORS, RECEIVING, VAULT, Address
 from sakk.store.database import update_records
 
@@ -226,21 +227,28 @@ def allocate_rows(connection: Connection, rows: Sequence[PayIn], *, now: datetim
     result: list[PayIn] = []
     taken: dict[str, tuple[Application, Span]] = {}
     decided: dict[str, list[tuple[str, int]]] = {
-        intent: [(row.asset, row.token_amount) for row in members if row.credit_units is not None]
+        intent: [(row.asset, row.credit_units) for row in members if row.credit_units is not None]
         for intent, members in counted.items()
+    }
+    refunded = {
+        intent.id: refunds.sum_live(connection, intent.id)
+        for intent in intents.values()
+        if intent.amount_refunded
     }
     for row in rows:
         intent = intents.get(row.payment_intent) if row.payment_intent is not None else None
         before = decided.setdefault(row.payment_intent, []) if row.payment_intent else []
         bound = terms.get(row.account_id or "")
         policy = PaymentPolicy() if bound is None else bound.policy
-        result.append(_allocated(row, intent, before, policy, now=now))
+        back = refunded.get(row.payment_intent or "", 0)
+        allocated = _allocated(row, intent, before, policy, refunded=back, now=now)
+        result.append(allocated)
         application = None if intent is None else read_application(intent.application)
         span = application_fee.span_of(row, intent, before)
         if application is not None and span is not None:
             taken[row.id] = (application, span)
         if row.counts:
-            before.append((row.asset, row.token_amount))
+            before.append((row.asset, allocated.credit_units or 0))
     schedules = {who: each.fee_schedule for who, each in terms.items() if each.fee_schedule}
     priced = fee.price_payins(connection, result, schedules, now=now)
     return application_fee.price_payins(connection, priced, taken, now=now)
@@ -252,6 +260,7 @@ def _allocated(
     before: list[tuple[str, int]],
     policy: PaymentPolicy,
     *,
+    refunded: int,
     now: datetime,
 ) -> PayIn:
     allocation = allocate(
@@ -262,6 +271,7 @@ def _allocated(
         if intent is None
         else quotes_of(intent, {row.asset, *(asset for asset, _ in before)}),
         paid_before=before,
+        refunded=refunded,
     )
     return replace(
         row,

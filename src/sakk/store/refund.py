@@ -165,6 +165,11 @@ def list_live(
     return fetch_all(connection, statement, Refund)
 
 
+def sum_live(connection: Connection, payment_intent: str) -> int:
+    """What goes back of what was credited for a payment intent, in its unit; lock it before."""
+    return sum(each.amount for each in list_live(connection, payment_intent=payment_intent))
+
+
 def carried_by(connection: Connection, sources: Sequence[str]) -> dict[str, str]:
     """Which refund each of some payouts carries out, where it carries one."""
     statement = select(refunds.c.payout, refunds.c.id).where(refunds.c.payout.in_(sources))
