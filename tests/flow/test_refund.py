@@ -390,6 +390,34 @@ def test_a_reversed_payment_takes_its_waiting_refund_along(world: World) -> None
     world.check()
 
 
+def test_a_refund_that_a_request_left_behind_ends_with_its_payment(world: World) -> None:
+    """Its money was not reserved yet when the chain took the payment back: it is not sent then."""
+    fund_treasury(world)
+    world.set_policy(over="refund_due")
+    credit(world, 100)
+    intent = world.intent(2_500)
+    world.pay(intent, units=30 * WHOLE_TOKEN)
+    world.finalize()
+    of_payment = refund(world, intent, address=PAYER)
+    of_suspense = refund(world, world.payin(intent), address=OTHER)
+    with world.database.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM payouts WHERE purpose = 'refund'")
+        connection.exec_driver_sql("UPDATE refunds SET hold = 'none', payout = NULL")
+    world.chain.reorg(3)
+    world.run()
+    assert world.payin(intent).status == "reversed"
+    world.advance(timedelta(seconds=6))
+    world.run()
+    world.finalize()
+    for row in (of_payment, of_suspense):
+        ended = refund_now(world, row)
+        assert (ended.status, ended.failure_reason) == ("failed", "payment_reversed")
+        assert world.event_types(about=row.id)[-1] == "refund.failed"
+    assert (units_at(world, PAYER), units_at(world, OTHER)) == (0, 0)
+    assert (refunded(world, intent), hold_total(world), world.suspense()) == (0, 0, 0)
+    world.check()
+
+
 def test_what_is_over_goes_back_out_of_suspense(world: World) -> None:
     fund_treasury(world)
     world.set_policy(over="refund_due")

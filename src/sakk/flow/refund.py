@@ -29,6 +29,7 @@ from sakk.flow import fee
 from sakk.flow.context import Parts
 from sakk.flow.payout import call_off, hold_set, require_unsent
 from sakk.flow.refund_draft import (
+    STANDING,
     Place,
     RefundRequest,
     aim,
@@ -40,6 +41,7 @@ from sakk.flow.refund_draft import (
 from sakk.flow.regime import in_force
 from sakk.flow.stage import wake
 from sakk.store import event as events
+from sakk.store import payin as payins
 from sakk.store import payment as payments
 from sakk.store import payout as payouts
 from sakk.store import refund as store
@@ -121,11 +123,22 @@ def hold(parts: Parts, refund: Refund) -> Refund:
     failpoint("refund.hold.after")
     now = parts.clock()
     with parts.database.begin() as connection:
+        bounds = RefundRequest(payment_intent=refund.payment_intent, payin=refund.payin)
+        lock_bounds(connection, bounds)
         current = lock_refund(connection, refund.id)
         if current.hold != HoldStatus.none:
             return current
         if outcome.booked:
             held = replace(current, hold=HoldStatus.held.value)
+            if not _is_covered(connection, held):
+                # The chain took the payment back when nothing was held yet that could be let go.
+                failed = _ended(
+                    connection, held, RefundStatus.failed, FailureReason.payment_reversed, now=now
+                )
+                write_refund(connection, failed)
+                count_refund(connection, failed)
+                events.append(connection, [refund_event(failed, event.REFUND_FAILED)], now=now)
+                return failed
             if held.destination is not None:
                 held = dispatch(connection, held)
             write_refund(connection, held)
@@ -252,6 +265,20 @@ def fail_uncovered(connection: Connection, rows: Iterable[PayIn], *, now: dateti
             _fail_above(connection, live, sum(each.amount for each in live), now=now)
     if locked:
         store.count_refunded(connection, list(locked))
+
+
+def _is_covered(connection: Connection, refund: Refund) -> bool:
+    """Does what it gives back stand still? What bounds it is locked."""
+    if refund.payin is not None:
+        payin = payins.find(
+            connection, refund.payin, account_id=refund.account_id, livemode=refund.livemode
+        )
+        return payin is not None and payin.status in STANDING
+    assert refund.payment_intent is not None
+    [intent] = payments.lock_many(connection, [refund.payment_intent]).values()
+    received, _ = credited(connection, intent)
+    live = store.list_live(connection, payment_intent=intent.id)
+    return sum(each.amount for each in live) <= received
 
 
 def _fail_above(
