@@ -239,7 +239,7 @@ class Follower:
             return []
         found = network.find_network(connection, self.name)
         assert found is not None
-        arrived = self._arrived(connection, arriving, refs)
+        arrived = self._arrived(connection, arriving, transfers, refs)
         now = self.parts.clock()
         payin.insert_seen(
             connection,
@@ -297,12 +297,13 @@ class Follower:
         self,
         connection: Connection,
         incoming: list[TransferSeen],
+        transfers: list[TransferSeen],
         refs: dict[str, BlockRef],
     ) -> list[tuple[TransferSeen, int]]:
         """What really arrived: a token that takes a fee may log more than it credits.
 
-        For such a token the difference of balances around the block is what came, given to its
-        transfers in order.
+        For such a token the difference of balances around the block, with what left in it, is what
+        came, given to the block's transfers in order; to those, too, by which we move our own.
         """
         taking = {
             each.asset
@@ -310,21 +311,28 @@ class Follower:
             if Quirk.fee_on_transfer in each.quirks
         }
         result = [(each, each.units) for each in incoming if each.asset not in taking]
-        members: dict[str, list[TransferSeen]] = {}
+        members: dict[str, dict[tuple[str, int], TransferSeen]] = {}
         for each in incoming:
             if each.asset in taking:
-                members.setdefault(each.block_hash, []).append(each)
+                members.setdefault(each.block_hash, {})[each.tx_hash, each.log_index] = each
         for block_hash, group in members.items():
             came = net_changes(
                 self.rail.rpc,
-                [(each.receiver, each.asset) for each in group],
+                [(each.receiver, each.asset) for each in group.values()],
                 refs[block_hash],
             )
-            for each in group:
+            beside = [each for each in transfers if each.block_hash == block_hash]
+            for each in beside:
+                if (each.sender, each.asset) in came:
+                    came[each.sender, each.asset] += each.units
+            for each in beside:
                 holding = (each.receiver, each.asset)
+                if holding not in came:
+                    continue
                 units = min(each.units, max(0, came[holding]))
                 came[holding] -= units
-                result.append((each, units))
+                if (each.tx_hash, each.log_index) in group:
+                    result.append((each, units))
         return result
 
 
