@@ -19,6 +19,7 @@ from sakk.core.payin import PayIn
 from sakk.core.payment import PaymentIntent
 from sakk.core.treasury import Tier
 from sakk.flow import treasury
+from sakk.flow.transaction import ask
 from sakk.store import recovery as recoveries
 
 USD_25 = 25 * WHOLE_TOKEN
@@ -77,6 +78,20 @@ def test_a_return_goes_to_the_address_that_was_named(world: World) -> None:
     assert (told["status"], told["reason"], told["screening"]) == ("declined", None, None)
     # The payment that was asked for is not made, and can be made in another way.
     assert world.facts(intent)[:3] == ("requires_action", 0, None)
+    world.check()
+    # It leaves the chain and is called off: the coins stand there, and two people decide anew.
+    [sent] = [each for each in world.transactions() if each.purpose == "recovery"]
+    world.chain.reorg(world.chain.height() - (sent.block_number or 0) + 1)
+    world.watch()
+    ask(world.parts, sent.id, "cancel", livemode=False)
+    settle(world)
+    assert (world.payin(intent).status, case_now(world, row.id).status) == ("held", "open")
+    assert (world.quarantine(), units_at(world, PAYER)) == (USD_25, 0)
+    decide(world, row.id, Outcome.seize, place=Place.left)
+    # The case is looked at before its coins are seized: it has no carrier of before.
+    world.run_only("case.follow")
+    world.run()
+    assert (world.payin(intent).status, case_now(world, row.id).status) == ("seized", "closed")
     world.check()
 
 

@@ -21,6 +21,7 @@ from sakk.flow.adoption import adopt
 from sakk.flow.build import WAIT_LIQUIDITY, WOULD_FAIL_MAX
 from sakk.flow.recovery_finding import Finding
 from sakk.flow.refund_draft import Place
+from sakk.flow.transaction import ask
 from sakk.rails.sandbox.chain import TokenKind, deploy_token, mint
 from sakk.store import network as networks
 from sakk.store import recovery as store
@@ -129,6 +130,32 @@ def test_a_token_on_no_list_goes_back_to_its_payer(world: World) -> None:
     assert world.event_types(about=row.id) == []
     # A token on no list never was in the ledger; the gas that it cost is.
     assert world.position() == {}
+    world.check()
+
+
+def test_what_leaves_the_chain_and_is_called_off_may_be_offered_again(world: World) -> None:
+    fund_treasury(world)
+    contract = unlisted(world)
+    intent = world.intent(2_500)
+    world.pay(intent, contract, 7 * WHOLE_TOKEN)
+    world.finalize()
+    asset = world.payin(intent).asset
+    row = offer(world, intent.address, asset)
+    claim(world, row)
+    settle(world)
+    assert now_of(world, row).status == "succeeded"
+    [sent] = [each for each in world.transactions() if each.purpose == "recovery"]
+    world.chain.reorg(world.chain.height() - (sent.block_number or 0) + 1)
+    world.watch()
+    ask(world.parts, sent.id, "cancel", livemode=False)
+    settle(world)
+    undone = now_of(world, row)
+    assert (undone.status, undone.failure_reason) == ("failed", "transfer_failed")
+    assert world.event_types(about=row.id, operator=True)[-1] == "recovery.failed"
+    assert world.payin(intent).status == "held"
+    assert units_at(world, PAYER, contract) == 0
+    again = offer(world, intent.address, asset, token_hash=TOKEN[::-1])
+    assert (again.token_amount, again.payin) == (7 * WHOLE_TOKEN, row.payin)
     world.check()
 
 

@@ -117,7 +117,10 @@ def _seize(connection: Connection, matter: Matter, *, now: datetime) -> Case:
     if matter.payin.status == PayInStatus.seized:
         return _place(connection, matter.case, matter.payin, now=now)
     wake(connection, "case.seize")
-    return matter.case
+    # What carried an outcome of before, a return that failed, carries nothing of this one.
+    case = replace(matter.case, carrier=None)
+    store.write(connection, [case])
+    return case
 
 
 def _place(connection: Connection, case: Case, payin: PayIn, *, now: datetime) -> Case:

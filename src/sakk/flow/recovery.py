@@ -15,10 +15,11 @@ from sakk.core import event
 from sakk.core import recovery as rules
 from sakk.core.approval import is_enough
 from sakk.core.caip import erc20_contract
+from sakk.core.case import CaseKind, Opening, Priority
 from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.evm import parse_address
-from sakk.core.payin import PayInStatus
+from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.payout import check_destination
 from sakk.core.person import Actor
 from sakk.core.policy import Action
@@ -26,9 +27,10 @@ from sakk.core.recovery import Recovery
 from sakk.core.refund import FailureReason, RefundStatus
 from sakk.core.screening import Direction, ScreeningRequest, Verdict
 from sakk.core.sweep import SweepSource, deposit_units
+from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.issuer import ask_issuers
-from sakk.flow.payin import declined_events
+from sakk.flow.payin import declined_events, payin_event
 from sakk.flow.payment import follow
 from sakk.flow.policy import judge_one
 from sakk.flow.recovery_finding import Finding
@@ -317,23 +319,46 @@ def _follow(connection: Connection, row: Recovery, *, now: datetime) -> None:
         _tell(connection, row, event.RECOVERY_UPDATED, now)
         return
     _end(connection, row, status, why, now=now)
-    if status is RefundStatus.succeeded and row.payin is not None:
-        _return_payin(connection, row.payin, now=now)
+    if row.payin is not None:
+        _follow_payin(connection, row, is_back=status is RefundStatus.succeeded, now=now)
 
 
-def _return_payin(connection: Connection, identifier: str, *, now: datetime) -> None:
+def _follow_payin(connection: Connection, row: Recovery, *, is_back: bool, now: datetime) -> None:
+    """Its pay-in went back; or it stands there again, where the chain undid that."""
+    assert row.payin is not None
     # Intents before pay-ins, as every other step does.
-    paid = payins.find_intent(connection, identifier)
+    paid = payins.find_intent(connection, row.payin)
     intents = payments.lock_many(connection, [] if paid is None else [paid])
-    payin = payins.lock_one(connection, identifier)
+    payin = payins.lock_one(connection, row.payin)
     assert payin is not None
-    if payin.status != PayInStatus.held:
+    before, after = PayInStatus.held, PayInStatus.returned
+    if not is_back:
+        before, after = after, before
+    if payin.status != before:
         return
-    returned = replace(payin, status=PayInStatus.returned.value)
-    update_records(connection, payins.payins, [{"id": returned.id, "status": returned.status}])
-    told = declined_events(returned, event.PAYIN_RETURNED)
+    moved = replace(payin, status=after.value)
+    update_records(connection, payins.payins, [{"id": moved.id, "status": moved.status}])
+    if is_back:
+        told = declined_events(moved, event.PAYIN_RETURNED)
+    else:
+        told = [payin_event(moved, event.PAYIN_HELD)]
+        if row.case_id is not None:
+            _reopen_case(connection, row, moved, now=now)
     told += follow(connection, intents, payins.list_counted(connection, intents), now=now)
     events.append(connection, told, now=now)
+
+
+def _reopen_case(connection: Connection, row: Recovery, payin: PayIn, *, now: datetime) -> None:
+    opening = Opening(
+        subject=payin.id,
+        kind=CaseKind.payin,
+        account_id=payin.account_id,
+        livemode=payin.livemode,
+        screening_id=None,
+        reason=f"{row.id} had returned it, and left the chain.",
+        priority=Priority.high,
+    )
+    open_cases(connection, [opening], now=now)
 
 
 def _judge(connection: Connection, row: Recovery, *, now: datetime) -> Recovery:

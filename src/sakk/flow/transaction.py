@@ -57,6 +57,7 @@ from sakk.store import address
 from sakk.store import charge_refund as charge_refunds
 from sakk.store import escrow_channel as escrow_calls
 from sakk.store import payout as payouts
+from sakk.store import recovery as recoveries
 from sakk.store import refund as refunds
 from sakk.store import settlement as settlements
 from sakk.store import sweep as sweeps
@@ -459,6 +460,8 @@ def finish_subject(
             wake(connection, "rotation.build", "payout.build")
             return []
         case Purpose.sweep | Purpose.recovery:
+            if before is not None:
+                recoveries.reopen(connection, row.subject)
             return [_finish_sweep(connection, row, now=now)]
         case Purpose.withdrawal:
             done = bool(row.succeeded)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    update,
 )
 
 from sakk.core.adoption import AdoptionStatus
@@ -161,6 +162,16 @@ moved = due(
     recoveries.c.id,
     lock=recoveries,
 )
+
+
+def reopen(connection: Connection, sweep: str) -> None:
+    """The chain decided on a sweep once more: the recovery that it carries is looked at again."""
+    ended = [RefundStatus.succeeded.value, RefundStatus.failed.value]
+    connection.execute(
+        update(recoveries)
+        .where(recoveries.c.sweep == sweep, recoveries.c.status.in_(ended))
+        .values(status=RefundStatus.pending.value)
+    )
 
 
 def in_suspense(connection: Connection, *, address: str, asset: str) -> dict[SweepSource, int]:
