@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
-from tests.flow.harness import World
+from tests.flow.harness import WHOLE_TOKEN, World
+from tests.flow.money import fund_treasury
+from tests.flow.refunding import CLAIM, PAYER, cancel, refund
 
 from sakk.core import evm
 from sakk.rails.sandbox.chain import deploy_contract
@@ -124,6 +126,40 @@ def test_over_with_refund_due_keeps_the_excess_in_suspense(world: World) -> None
     assert row.reason == "over_refund_due"
     assert world.event_types() == PAID
     assert "payin.suspense" in world.event_types(about=row.id, operator=True)
+    world.check()
+
+
+def test_what_went_back_before_a_payment_was_paid_is_not_over_when_it_is(world: World) -> None:
+    fund_treasury(world)
+    world.set_policy(over="refund_due")
+    intent = world.intent(2_500)
+    world.pay(intent, units=10 * WHOLE_TOKEN)
+    world.finalize()
+    refund(world, intent, 1_000, address=PAYER)
+    world.run()
+    world.finalize()
+    assert (world.facts(intent)[0], world.balance()) == ("requires_action", 0)
+    world.pay(intent, units=26 * WHOLE_TOKEN)
+    world.finalize()
+    assert world.facts(intent)[0] == "succeeded"
+    assert (world.balance(), world.suspense()) == (25 * WHOLE_TOKEN, WHOLE_TOKEN)
+    world.check()
+
+
+def test_a_payment_that_its_refund_kept_open_succeeds_when_that_is_called_off(world: World) -> None:
+    fund_treasury(world)
+    intent = world.intent(2_500)
+    world.pay(intent, units=10 * WHOLE_TOKEN)
+    world.finalize()
+    waiting = refund(world, intent, 1_000, claim_hash=CLAIM)
+    world.pay(intent, units=15 * WHOLE_TOKEN)
+    world.finalize()
+    assert world.facts(intent)[:2] == ("requires_action", 2_500)
+    cancel(world, waiting)
+    assert world.facts(intent) == ("succeeded", 2_500, "exact", "on_time")
+    assert world.event_types(about=intent.id)[-1] == "payment_intent.succeeded"
+    world.run()
+    assert world.balance() == 25 * WHOLE_TOKEN
     world.check()
 
 

@@ -453,23 +453,6 @@ def test_what_is_over_goes_back_out_of_suspense(world: World) -> None:
     world.check()
 
 
-def test_what_went_back_before_a_payment_was_paid_is_not_over_when_it_is(world: World) -> None:
-    fund_treasury(world)
-    world.set_policy(over="refund_due")
-    intent = world.intent(2_500)
-    world.pay(intent, units=10 * WHOLE_TOKEN)
-    world.finalize()
-    refund(world, intent, 1_000, address=PAYER)
-    world.run()
-    world.finalize()
-    assert (world.facts(intent)[0], world.balance()) == ("requires_action", 0)
-    world.pay(intent, units=26 * WHOLE_TOKEN)
-    world.finalize()
-    assert world.facts(intent)[0] == "succeeded"
-    assert (world.balance(), world.suspense()) == (25 * WHOLE_TOKEN, WHOLE_TOKEN)
-    world.check()
-
-
 def test_what_was_credited_without_an_intent_goes_back_out_of_the_balance(world: World) -> None:
     fund_treasury(world)
     address = world.customer_address(world.customer())

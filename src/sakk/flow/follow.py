@@ -174,5 +174,6 @@ def _follow(connection: Connection, identifier: str, parts: Parts) -> None:
 
 def _change(connection: Connection, refund: Refund, name: str, parts: Parts) -> None:
     write_refund(connection, refund)
-    count_refund(connection, refund)
-    events.append(connection, [refund_event(refund, name)], now=parts.clock())
+    now = parts.clock()
+    count_refund(connection, refund, now=now)
+    events.append(connection, [refund_event(refund, name)], now=now)

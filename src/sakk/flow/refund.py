@@ -22,10 +22,12 @@ from sakk.core.errors import (
 )
 from sakk.core.event import NewEvent
 from sakk.core.payin import PayIn
+from sakk.core.payment import PaymentStatus
 from sakk.core.payout import HoldStatus, MoneySource, PayoutStatus
 from sakk.core.refund import FailureReason, Refund, RefundStatus
 from sakk.core.travel_rule import TravelRuleStatus
 from sakk.flow import fee
+from sakk.flow import payment as payment_flow
 from sakk.flow.context import Parts
 from sakk.flow.payout import call_off, hold_set, require_unsent
 from sakk.flow.refund_draft import (
@@ -104,7 +106,7 @@ def create(
             if draft is not None:
                 refund = draft
                 store.insert(connection, refund)
-                count_refund(connection, refund)
+                count_refund(connection, refund, now=now)
                 fee.count_refund(connection, refund, now=now)
                 created = refund_event(refund, event.REFUND_CREATED, request_id)
                 events.append(connection, [created], now=now)
@@ -136,7 +138,7 @@ def hold(parts: Parts, refund: Refund) -> Refund:
                     connection, held, RefundStatus.failed, FailureReason.payment_reversed, now=now
                 )
                 write_refund(connection, failed)
-                count_refund(connection, failed)
+                count_refund(connection, failed, now=now)
                 events.append(connection, [refund_event(failed, event.REFUND_FAILED)], now=now)
                 return failed
             if held.destination is not None:
@@ -150,7 +152,7 @@ def hold(parts: Parts, refund: Refund) -> Refund:
             failure_reason=FailureReason.insufficient_funds.value,
         )
         write_refund(connection, refused)
-        count_refund(connection, refused)
+        count_refund(connection, refused, now=now)
         events.append(connection, [refund_event(refused, event.REFUND_FAILED)], now=now)
         return refused
 
@@ -214,7 +216,7 @@ def cancel(
     canceled = _ended(connection, refund, RefundStatus.canceled, None, now=now)
     canceled = replace(canceled, canceled_at=now)
     write_refund(connection, canceled)
-    count_refund(connection, canceled)
+    count_refund(connection, canceled, now=now)
     events.append(connection, [refund_event(canceled, event.REFUND_CANCELED, request_id)], now=now)
     return canceled
 
@@ -263,8 +265,7 @@ def fail_uncovered(connection: Connection, rows: Iterable[PayIn], *, now: dateti
         if row.id in alone:
             live = store.list_live(connection, payin=row.id)
             _fail_above(connection, live, sum(each.amount for each in live), now=now)
-    if locked:
-        store.count_refunded(connection, list(locked))
+    _recount(connection, list(locked), now=now)
 
 
 def _is_covered(connection: Connection, refund: Refund) -> bool:
@@ -425,9 +426,26 @@ def lock_refund(connection: Connection, identifier: str) -> Refund:
     return refund
 
 
-def count_refund(connection: Connection, refund: Refund) -> None:
+def count_refund(connection: Connection, refund: Refund, *, now: datetime) -> None:
+    """Bring the payment of a refund, which is locked, in line with what goes back of it."""
     if refund.payment_intent is not None:
-        store.count_refunded(connection, [refund.payment_intent])
+        _recount(connection, [refund.payment_intent], now=now)
+
+
+def _recount(connection: Connection, intents: Sequence[str], *, now: datetime) -> None:
+    """What goes back does not pay: a payment that is open may be paid again by what does not."""
+    if not intents:
+        return
+    store.count_refunded(connection, intents)
+    unpaid = {
+        each.id: each
+        for each in payments.lock_many(connection, intents).values()
+        if each.status not in (PaymentStatus.succeeded, PaymentStatus.canceled)
+    }
+    if unpaid:
+        counted = payins.list_counted(connection, unpaid)
+        told = payment_flow.follow(connection, unpaid, counted, now=now)
+        events.append(connection, told, now=now)
 
 
 def write_refund(connection: Connection, refund: Refund) -> None:
