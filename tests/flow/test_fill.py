@@ -18,6 +18,7 @@ from tests.flow.wiring import WHOLE_TOKEN
 from sakk.core.payout import Payout
 from sakk.flow.fill import GAP_AFTER
 from sakk.flow.sender import unfreeze
+from sakk.store import sender as senders
 from sakk.store.transaction import lock_nonce
 
 PAID = 30 * WHOLE_TOKEN
@@ -61,10 +62,8 @@ def test_what_only_waits_for_a_block_is_no_gap(world: World) -> None:
     world.check()
 
 
-def failed_by_another(world: World) -> Payout:
-    """A payout whose nonce somebody else's final transaction took; its money is available again."""
-    row = world.payout(PAID, address=BENEFICIARY)
-    world.run()
+def take_its_nonce(world: World, row: Payout) -> None:
+    """Somebody else's transaction uses a payout's nonce, and is final when it is looked at."""
     sent = transaction_of(world, row)
     send_rpc(world, "anvil_dropAllTransactions")
     send_rpc(world, "anvil_impersonateAccount", world.treasury)
@@ -72,6 +71,13 @@ def failed_by_another(world: World) -> Payout:
     send_rpc(world, "eth_sendTransaction", call)
     send_rpc(world, "anvil_stopImpersonatingAccount", world.treasury)
     world.mine(1 + CONFIRMATIONS)
+
+
+def failed_by_another(world: World) -> Payout:
+    """A payout whose nonce somebody else's final transaction took; its money is available again."""
+    row = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    take_its_nonce(world, row)
     world.run()
     assert payout_now(world, row).status == "failed"
     unfreeze(world.parts, world.chain.network, world.treasury)
@@ -133,3 +139,25 @@ def test_one_that_comes_back_with_nothing_behind_it_is_called_off(world: World) 
     assert (done.status, done.orphaned) == ("failed", False)
     assert done.error == "canceled: its nonce was used up"
     world.check()
+
+
+@pytest.mark.breached
+def test_who_takes_the_nonce_of_what_was_booked_freezes_the_sender(world: World) -> None:
+    """A payout that was made leaves the chain, and another's transaction is final in its place."""
+    rich(world, 100)
+    row = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    world.finalize()
+    assert payout_now(world, row).status == "posted"
+    world.chain.reorg(CONFIRMATIONS + 1)
+    take_its_nonce(world, row)
+    world.run()
+    assert payout_now(world, row).status == "failed"
+    told = world.event_types(about=transaction_of(world, row).id, operator=True)
+    assert told.count("transaction.foreign") == 1
+    with world.database.begin() as connection:
+        assert world.treasury in senders.frozen(connection, world.chain.network)
+    assert (units_at(world, BENEFICIARY), world.balance()) == (0, 100 * WHOLE_TOKEN)
+    # The gas of theirs came off our address too: reconciliation says so.
+    world.reconcile(ok=False)
+    world.ledger_verify()

@@ -201,10 +201,7 @@ def _record(
         happened = _follow_subject(connection, row, change, collected, now)
         events.append(connection, happened, now=now)
         wake(connection, "transaction.settle")
-        # Final at the first look, so nobody was told while it was contested.
-        foreign = (change.get("error") or "").startswith(_REPLACED_BY)
-        if foreign and _HELD_BY not in (row.error or ""):
-            _alarm(connection, row, change["error"], now=now)
+        _alarm_at_last(connection, row, change, now=now)
     else:
         _alarm(connection, row, change["error"], now=now)
         if row.status != TransactionStatus.unknown and not row.orphaned:
@@ -220,6 +217,15 @@ def _alarm(connection: Connection, row: ChainTransaction, reason: str, *, now: d
     senders.freeze(connection, row.network, row.sender, base=row.nonce, reason=reason, now=now)
     foreign = transaction_event(replace(row, error=reason), event.TRANSACTION_FOREIGN)
     events.append(connection, [foreign], now=now)
+
+
+def _alarm_at_last(
+    connection: Connection, row: ChainTransaction, change: dict[str, Any], *, now: datetime
+) -> None:
+    """Another's is final at the first look, so nobody was told while it was contested."""
+    foreign = (change.get("error") or "").startswith(_REPLACED_BY)
+    if foreign and _HELD_BY not in (row.error or ""):
+        _alarm(connection, row, change["error"], now=now)
 
 
 def _wait(
@@ -362,6 +368,8 @@ def _record_again(
             follow_hash(connection, row, again.hash)
         if settled and landed is not None:
             note_landing(connection, row, landed, now=now)
+        if settled:
+            _alarm_at_last(connection, row, change, now=now)
         if settled and subject != after:
             log.error("confirm.collection_changed", transaction=row.id)
             note_arrived(connection, row.id, collected)
