@@ -17,7 +17,7 @@ from tests.flow.test_fee import RULES, charged_by
 from tests.flow.test_rate import put
 
 from sakk.core import chart
-from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.errors import ResourceMissing, Unavailable, UnexpectedState
 from sakk.core.posting import Posting
 from sakk.core.rate_source import SourceKind
 from sakk.core.settlement import Interval, Settlement, SettlementTerms
@@ -382,6 +382,34 @@ def test_nobody_waits_for_another_whose_settlement_breaks(
     [row] = [each for each in settlements(world) if each.id == row.id]
     assert (row.returned, row.released) == (10 * WHOLE_TOKEN, True)
     assert world.ledger(reserve) == 0
+    world.check()
+
+
+def test_what_is_held_while_it_is_about_to_be_paid_is_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fund_treasury(world)
+    credit(world, 50)
+    place = paid_to(world)
+    settled_by(world, destination=place)
+
+    def holds(*given: Any, **named: Any) -> Any:
+        """A worker has it already when somebody holds it, and has to try again."""
+        settled_by(world, held=True, destination=place)
+        raise Unavailable("not now")
+
+    monkeypatch.setattr(payout_flow, "create", holds)
+    pass_days(world)
+    monkeypatch.undo()
+    world.advance(timedelta(minutes=10))
+    world.run()
+    assert ([row.status for row in settlements(world)], world.payouts()) == (["held"], [])
+    settled_by(world, destination=place)
+    world.run()
+    world.finalize()
+    world.run()
+    assert [row.status for row in settlements(world)] == ["paid"]
+    assert units_at(world, OTHER) == 50 * WHOLE_TOKEN
     world.check()
 
 

@@ -411,6 +411,10 @@ def pay_stage(parts: Parts) -> Stage:
             for row in rows:
                 failpoint("settlement.pay.before")
                 try:
+                    with parts.database.begin() as connection:
+                        is_held = store.held_back(connection, row, token=token)
+                    if is_held:
+                        continue
                     after = _paid(parts, row, offers)
                 except Exception as error:
                     # One that has to wait, or that nobody foresaw, keeps no other from being paid.

@@ -25,7 +25,14 @@ from sqlalchemy import (
 from sakk.core import chart
 from sakk.core.balance import BalanceTransaction
 from sakk.core.chart import AccountCode, TransferCode
-from sakk.core.settlement import OPEN, Settlement, SettlementSchedule, SettlementStatus, Sums
+from sakk.core.settlement import (
+    OPEN,
+    Settlement,
+    SettlementSchedule,
+    SettlementStatus,
+    Sums,
+    payout_id,
+)
 from sakk.store.balance import balance_units, list_between
 from sakk.store.database import among, due, fetch_all, fetch_one, row_of
 from sakk.store.lease import lease_columns
@@ -407,6 +414,28 @@ def let_go(connection: Connection, *, account_id: str, livemode: bool, held: boo
         )
         .values(status=after.value, lease_token=None, lease_until=None)
     )
+
+
+def held_back(connection: Connection, settlement: Settlement, *, token: str) -> bool:
+    """Was an account's schedule held while a worker had a settlement of it that is not paid yet?
+    It waits then; the schedule is locked, so that nobody lets it go in between."""
+    schedule = find_schedule(
+        connection, account_id=settlement.account_id, livemode=settlement.livemode, lock=True
+    )
+    if schedule is None or not schedule.held:
+        return False
+    c = settlements.c
+    waits = connection.execute(
+        update(settlements)
+        .where(
+            c.id == settlement.id,
+            c.lease_token == token,
+            # One that has its payout is on its way.
+            ~select(payouts.c.id).where(payouts.c.id == payout_id(settlement)).exists(),
+        )
+        .values(status=SettlementStatus.held.value, lease_token=None, lease_until=None)
+    )
+    return waits.rowcount > 0
 
 
 def set_status(
