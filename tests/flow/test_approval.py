@@ -23,10 +23,12 @@ from sakk.core.payout import Payout, approved_content
 from sakk.core.person import FAILURES_MAX, LOCKED_FOR, Actor
 from sakk.core.policy import Action, Rule, seed_rules
 from sakk.flow import approval, person
+from sakk.flow.payout import reviewed
 from sakk.flow.step_up import StepUp
 from sakk.flow.word import Word, signatures
 from sakk.signing.protocol import Approval as SigningApproval
 from sakk.store import approval as approvals
+from sakk.store import payout as payouts
 from sakk.store.database import Database
 from sakk.store.identity import new_id
 
@@ -157,6 +159,23 @@ def test_who_approved_other_content_is_asked_again(desk: Desk) -> None:
     with desk.database.begin() as connection:
         found = signatures(connection, {row.id: approved_content(row)})
     assert [each.signature for each in found[row.id]] == [key.sign(approved_content(row))]
+
+
+def test_an_approval_stands_when_screening_looked_again(desk: Desk) -> None:
+    """It was found doubtful after it was approved, and its case let it go: it is what was approved,
+    by the only one who may."""
+    one = desk.member("carl", "approver")
+    row = waiting(desk, Rule(name="one", action=Action.approve, approvals=1, role="approver"))
+    assert desk.approve(row, one).status == "approved"
+    with desk.database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE payouts SET status = 'requested', under_review = true, decided_at = NULL"
+        )
+        doubtful = payouts.lock_one(connection, row.id)
+        assert doubtful is not None
+        reviewed(connection, doubtful, approve=True, now=desk.now)
+    desk.decide()
+    assert desk.read(row).status == "approved"
 
 
 def test_a_code_is_needed_and_is_right_once(desk: Desk) -> None:

@@ -119,8 +119,9 @@ def _decide(
 def _approved_before(
     connection: Connection, rows: Sequence[Payout], decisions: Sequence[Decision]
 ) -> set[str]:
-    """Those that another version let wait, and that have the approvals that this one asks for."""
-    waited = {row.id for row in rows if row.decided_at is not None}
+    """Those that were judged before, by another version or until screening stopped them, and that
+    have the approvals that are asked for now."""
+    waited = {row.id for row in rows if row.decided_at is not None or row.rule is not None}
     given = approvals.of_subjects(connection, sorted(waited))
     return {
         row.id
