@@ -302,6 +302,9 @@ def test_a_batch_is_called_off_as_far_as_it_can_be(world: World) -> None:
             update(payouts).where(payouts.c.line == 4).values(hold="none", status="requested")
         )
     assert called_off(world, batch) == {"approved": 2, "canceled": 2}
+    # Half of it goes on, and would be paid twice.
+    with pytest.raises(PayoutDuplicate, match=batch.id):
+        made(world, asked(world, *[10 * WHOLE_TOKEN] * 4))
     with world.database.begin() as connection:
         connection.execute(update(payouts).where(payouts.c.id == first.id).values(transaction=None))
     world.run_only("payout.release")

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    exists,
     func,
     or_,
     select,
@@ -142,7 +143,11 @@ def find_same(
     asked: str,
     since: datetime,
 ) -> str | None:
-    """Another batch of the account that asked for the same not long ago, and was not canceled."""
+    """Another batch of the account that asked for the same not long ago. One that was canceled does
+    not count where nothing of it goes on."""
+    goes_on = exists().where(
+        payouts.c.batch == payout_batches.c.id, payouts.c.status.not_in(_CAME_TO_NOTHING)
+    )
     return connection.execute(
         select(payout_batches.c.id)
         .where(
@@ -150,7 +155,7 @@ def find_same(
             payout_batches.c.livemode == livemode,
             or_(payout_batches.c.digest == digest, payout_batches.c.asked == asked),
             payout_batches.c.created > since,
-            payout_batches.c.canceled_at.is_(None),
+            payout_batches.c.canceled_at.is_(None) | goes_on,
         )
         .order_by(payout_batches.c.id.desc())
         .limit(1)
