@@ -1,8 +1,10 @@
 """What tests of money going out need of a world: balances to spend, and what the chain says."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 from tests.flow.harness import World
 from tests.flow.wiring import WHOLE_TOKEN
@@ -14,9 +16,11 @@ from sakk.core.person import Actor
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction
 from sakk.flow import approval
+from sakk.flow.book import Books, Outcome, PostingSet
 from sakk.flow.word import Word
 from sakk.store.database import fetch_one
 from sakk.store.identity import new_id
+from sakk.store.lease_length import lease_length
 from sakk.store.transaction import transactions
 
 # Nobody holds its key here; it has no coins at first.
@@ -97,6 +101,21 @@ def let_pass(world: World, seconds: int) -> None:
     """Time passes, and every stage runs: what was to be tried again is tried."""
     world.advance(timedelta(seconds=seconds))
     world.run()
+
+
+def dies_with_the_answer(world: World, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    """A worker dies when the ledger has booked what a stage asked for; then its lease runs out."""
+    post = Books.post
+
+    def dies(self: Books, sets: Sequence[PostingSet]) -> list[Outcome]:
+        post(self, sets)
+        raise RuntimeError("dies")
+
+    monkeypatch.setattr(Books, "post", dies)
+    with pytest.raises(RuntimeError, match="dies"):
+        world.run_only(stage)
+    monkeypatch.undo()
+    world.advance(2 * lease_length())
 
 
 def pending_in_pool(world: World) -> int:

@@ -7,7 +7,7 @@ from tests.flow.casing import acts, case_now, decide
 from tests.flow.clones import use_factory
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
-from tests.flow.money import fund_treasury, units_at
+from tests.flow.money import dies_with_the_answer, fund_treasury, units_at
 from tests.flow.test_recovery import claim, now_of, offer, settle, unlisted
 from tests.flow.wiring import WHOLE_TOKEN
 
@@ -111,6 +111,21 @@ def test_seized_and_left_where_it_came_to(make_world: MakeWorld) -> None:
     world.advance(timedelta(days=8))
     world.finalize()
     assert world.sweeps() == []
+    world.check()
+
+
+def test_what_was_seized_in_the_ledger_alone_is_taken_back_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that seizes dies with the ledger's answer, and the transfer leaves the chain."""
+    intent, row = held(world)
+    decide(world, row.id, Outcome.seize, place=Place.left)
+    dies_with_the_answer(world, monkeypatch, "case.seize")
+    assert (world.payin(intent).status, seized(world)) == ("held", USD_25)
+    world.chain.reorg(3)
+    world.run()
+    assert world.payin(intent).status == "reversed"
+    assert (world.quarantine(), seized(world), world.custody()) == (0, 0, 0)
     world.check()
 
 

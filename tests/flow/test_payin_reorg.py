@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, text
 from tests.flow.fork import Fork
 from tests.flow.harness import CONFIRMATIONS, World
-from tests.flow.money import payout_now, transaction_of
+from tests.flow.money import dies_with_the_answer, payout_now, transaction_of
 from tests.flow.refunding import PAYER, paid, refund, refund_now, refunded
 
 from sakk.core import evm
@@ -436,3 +436,29 @@ def test_an_outcome_that_changes_waits_for_a_refund_with_no_payout_in_hand(world
     )
     world.run_only("refund.follow")
     assert (refund_now(world, row).status, refunded(world, intent)) == ("failed", 0)
+
+
+@pytest.mark.breached
+def test_outflow_that_was_booked_and_not_recorded_is_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker dies with the ledger's answer, and its block leaves before another looks."""
+    token = deploy_token(
+        world.chain.contracts, TokenKind.plain, name="Burnt", symbol="BRN", decimals=6
+    )
+    world.list_token(token)
+    intent = world.intent(2500)
+    address = evm.checksum_address(intent.address)
+    payer = world.chain.payer
+    payer.call_contract(token.contract, "mint(address,uint256)", address, USD_25)
+    world.finalize()
+    payer.call_contract(token.contract, "burn(address,uint256)", address, 7)
+    world.mine(3)
+    world.run_except("outflow.post")
+    dies_with_the_answer(world, monkeypatch, "outflow.post")
+    assert world.suspense(token.contract) == -7
+    world.chain.reorg(3)
+    world.run()
+    assert [row.status for row in world.outflows()] == ["reversed"]
+    assert world.position(token.contract) == {"custody": USD_25, "balance": USD_25}
+    world.check()

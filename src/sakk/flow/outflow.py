@@ -34,6 +34,7 @@ from sakk.store.lease import claim, claimable, retry_delay, settle
 from sakk.store.network import cursors, networks
 
 BATCH_MAX = 100
+STEP = "outflow"
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,7 @@ def outflow_stage(parts: Parts) -> Stage:
         return _book(
             parts,
             _final,
-            step="outflow",
+            step=STEP,
             postings=rules.postings,
             status=OutflowStatus.posted,
         )
@@ -154,24 +155,30 @@ def outflow_event(row: Outflow, name: str) -> NewEvent:
 
 
 def _close_unbooked(parts: Parts) -> int:
-    """What left the chain before it was booked is closed; a post under way goes first."""
+    """What left the chain before it was booked is closed; what the ledger has, since whoever
+    booked it died with its answer, is recorded first, and undone as any other."""
     token = new_id("lease")
     now = parts.clock()
     with parts.database.begin() as connection:
         rows = claim(connection, _unbooked_and_gone, token=token, now=now)
-        if not rows:
-            return 0
-        closed = [replace(row, status=OutflowStatus.orphaned.value) for row in rows]
-        settle(
-            connection,
-            _table,
-            [{"id": row.id, "status": row.status} for row in closed],
-            token=token,
-        )
-        events.append(
-            connection, [outflow_event(row, event.OUTFLOW_ORPHANED) for row in closed], now=now
-        )
-    return len(closed)
+    if not rows:
+        return 0
+    moved = parts.books.amounts_moved(
+        [PostingSet(row.id, STEP, row.attempt, ()).transfer_id(0) for row in rows]
+    )
+    with parts.database.begin() as connection:
+        told = []
+        for row, units in zip(rows, moved, strict=True):
+            if units:
+                booked = Outcome(None)
+                _record(connection, parts, row, booked, status=OutflowStatus.posted, token=token)
+                continue
+            change = {"id": row.id, "status": OutflowStatus.orphaned.value}
+            if settle(connection, _table, [change], token=token):
+                closed = replace(row, status=OutflowStatus.orphaned.value)
+                told.append(outflow_event(closed, event.OUTFLOW_ORPHANED))
+        events.append(connection, told, now=now)
+    return len(rows)
 
 
 def _book(

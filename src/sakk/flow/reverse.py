@@ -140,8 +140,10 @@ def reverse_in_ledger(
     """Book the reversal; False if the ledger refused. Safe to repeat under the same attempt."""
     if row.status in (PayInStatus.held, PayInStatus.seized):
         made = rules.quarantine_postings(row)
-        if row.status == PayInStatus.seized:
-            made += rules.seizure_postings(row)
+        seizure = PostingSet(row.id, "seize", row.attempt, rules.seizure_postings(row))
+        # Whoever seized it may have died with the ledger's answer.
+        if row.status == PayInStatus.seized or books.amount_moved(seizure.transfer_id(0)):
+            made += seizure.postings
         undo = reversed_postings(made, TransferCode.payin_reversed)
         return books.post([PostingSet(row.id, "reverse", row.attempt, undo)])[0].booked
     asset = assets[row.asset]
