@@ -24,6 +24,7 @@ from tests.rails.lying_node import LyingNode, Refuse, lying_node
 from tests.screening.conftest import enact
 
 from sakk.core import chart
+from sakk.flow import confirm
 
 PAID = 30 * WHOLE_TOKEN
 
@@ -311,6 +312,49 @@ def test_a_failed_one_that_leaves_the_chain_is_called_off(world: World) -> None:
     done = transaction_of(world, failed)
     assert (done.status, done.orphaned) == ("failed", False)
     assert done.error == "canceled: its nonce was used up"
+    world.check()
+
+
+def test_a_block_that_is_not_followed_yet_ends_nothing(world: World) -> None:
+    """Its loss would be noticed by nobody: the watcher had never seen it."""
+    rich(world, 100)
+    row = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    world.mine(1 + CONFIRMATIONS)
+    world.run_except(f"watch.{world.chain.network}")
+    assert payout_now(world, row).status == "broadcast"
+    world.chain.reorg(CONFIRMATIONS + 1)
+    for _ in range(3):
+        let_pass(world, 6)
+        world.finalize()
+    assert payout_now(world, row).status == "posted"
+    assert units_at(world, BENEFICIARY) == PAID
+    world.check()
+
+
+def test_a_block_that_is_lost_while_it_is_asked_for_ends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rich(world, 100)
+    row = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    world.mine(1 + CONFIRMATIONS)
+    world.watch()
+
+    def lost(name: str) -> None:
+        if name == "transaction.confirm.before":
+            monkeypatch.undo()
+            world.chain.reorg(CONFIRMATIONS + 1)
+            world.watch()
+
+    monkeypatch.setattr(confirm, "failpoint", lost)
+    world.run_only("transaction.confirm")
+    assert payout_now(world, row).status == "broadcast"
+    for _ in range(3):
+        let_pass(world, 6)
+        world.finalize()
+    assert payout_now(world, row).status == "posted"
+    assert units_at(world, BENEFICIARY) == PAID
     world.check()
 
 

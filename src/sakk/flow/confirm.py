@@ -155,7 +155,7 @@ def _look_up(parts: Parts, sent: Sent, taking: set[str], *, token: str) -> int:
             change["arrived_units"] = arrived_units(rail, row, chain, takes_fee=takes_fee)
     landed = landing(row, chain, change) if change is not None else None
     if row.orphaned and change is not None and change.get("status") == CONFIRMED:
-        return _record_again(parts, row, change, collected, found, landed, token=token)
+        return _record_again(parts, row, change, collected, landed, token=token)
     failpoint("transaction.confirm.before")
     with parts.database.begin() as connection:
         settled = _record(connection, parts, row, change, collected, landed, token=token)
@@ -184,7 +184,7 @@ def _record(
 ) -> int:
     """Write what was learned; 1 if a status changed."""
     now = parts.clock()
-    if change is None:
+    if change is None or not _is_followed(connection, row, change):
         give_back(connection, store.transactions, [row.id], token=token, until=now)
         return 0
     kept = {"retry_at": row.retry_at, "failures": row.failures}
@@ -208,6 +208,18 @@ def _record(
             unclear = follow_status(connection, row, TransactionStatus.unknown)
             events.append(connection, unclear, now=now)
     return settled
+
+
+def _is_followed(connection: Connection, row: ChainTransaction, change: dict[str, Any]) -> bool:
+    """Will the watcher tell when the block is lost by which a transaction becomes final?
+
+    Not where it has yet to come so far, or has seen it go since the chain was asked.
+    """
+    if change.get("status") != CONFIRMED:
+        return True
+    return network.lock_followed(
+        connection, row.network, change["block_number"], change["block_hash"]
+    )
 
 
 def _alarm(connection: Connection, row: ChainTransaction, reason: str, *, now: datetime) -> None:
@@ -322,25 +334,16 @@ def _record_again(
     row: ChainTransaction,
     change: dict[str, Any],
     collected: dict[str, int],
-    found: Network,
     landed: Landing | None,
     *,
     token: str,
 ) -> int:
     """A booked transaction lost its block and has another: book what is different this time."""
-    facts = (
-        "succeeded",
-        "gas_cost",
-        "arrived_units",
-        "failed_lines",
-        "block_number",
-        "block_hash",
-    )
-    known: dict[str, Any] = {name: change.get(name) for name in facts}
-    known |= {name: change.get(name, getattr(row, name)) for name in ("hash", "raw", "error")}
-    again = replace(row, orphaned=False, **known)
-    status = TransactionStatus.posted if again.succeeded else TransactionStatus.failed
+    again = _mined_again(row, change)
     with parts.database.begin() as connection:
+        if not _is_followed(connection, row, change):
+            give_back(connection, store.transactions, [row.id], token=token, until=parts.clock())
+            return 0
         subject = find_subject(connection, row)
         coin = network.gas_coins(connection)[row.network]
     after = _after(subject, collected)
@@ -349,38 +352,60 @@ def _record_again(
         with parts.database.begin() as connection:
             give_back(connection, store.transactions, [row.id], token=token, until=parts.clock())
         return 0
-    now = parts.clock()
     with parts.database.begin() as connection:
-        settled = settle(
-            connection,
-            store.transactions,
-            [
-                {
-                    "id": row.id,
-                    "status": status.value,
-                    "orphaned": False,
-                    **known,
-                }
-            ],
-            token=token,
-        )
-        if settled and again.hash is not None and again.hash != row.hash:
-            follow_hash(connection, row, again.hash)
-        if settled and landed is not None:
-            note_landing(connection, row, landed, now=now)
-        if settled:
-            _alarm_at_last(connection, row, change, now=now)
-        if settled and subject != after:
+        is_followed = _is_followed(connection, row, change)
+        written = [{name: getattr(again, name) for name in ("id", *_AGAIN)}]
+        if not settle(connection, store.transactions, written, token=token):
+            return 0
+        if subject != after:
             log.error("confirm.collection_changed", transaction=row.id)
             note_arrived(connection, row.id, collected)
-        told = (row.succeeded, row.failed_lines)
-        changed = (again.succeeded, again.failed_lines) != told
-        if settled and changed:
-            log.error("confirm.outcome_changed", transaction=row.id, succeeded=again.succeeded)
-        if settled and (changed or subject != after):
-            happened = finish_subject(connection, again, now=now, before=row)
-            events.append(connection, happened, now=now)
-    return settled
+        now = parts.clock()
+        _follow_again(connection, row, again, landed, moved=subject != after, now=now)
+        _alarm_at_last(connection, row, change, now=now)
+        if not is_followed:
+            # Lost once more while it was booked: the watcher has told of it already.
+            store.reopen_orphaned(connection, row.network, [change["block_hash"]], now=now)
+    return 1
+
+
+# What a transaction that is mined again has anew.
+_FACTS = ("succeeded", "gas_cost", "arrived_units", "failed_lines", "block_number", "block_hash")
+_BYTES = ("hash", "raw", "error")
+_AGAIN = ("status", "orphaned", *_FACTS, *_BYTES)
+
+
+def _mined_again(row: ChainTransaction, change: dict[str, Any]) -> ChainTransaction:
+    """The transaction as the chain has it this time."""
+    known: dict[str, Any] = {name: change.get(name) for name in _FACTS}
+    known |= {name: change.get(name, getattr(row, name)) for name in _BYTES}
+    status = TransactionStatus.posted if known["succeeded"] else TransactionStatus.failed
+    return replace(row, status=status.value, orphaned=False, **known)
+
+
+def _follow_again(
+    connection: Connection,
+    row: ChainTransaction,
+    again: ChainTransaction,
+    landed: Landing | None,
+    *,
+    moved: bool,
+    now: datetime,
+) -> None:
+    """What a transaction carries takes its hash, and its end where that is another this time.
+
+    ``moved``: not the same units of a collection arrived.
+    """
+    if again.hash is not None and again.hash != row.hash:
+        follow_hash(connection, row, again.hash)
+    if landed is not None:
+        note_landing(connection, row, landed, now=now)
+    changed = (again.succeeded, again.failed_lines) != (row.succeeded, row.failed_lines)
+    if changed:
+        log.error("confirm.outcome_changed", transaction=row.id, succeeded=again.succeeded)
+    if changed or moved:
+        happened = finish_subject(connection, again, now=now, before=row)
+        events.append(connection, happened, now=now)
 
 
 def _after(subject: Subject, collected: dict[str, int]) -> Subject:
