@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.chart import AccountCode, TransferCode
 from sakk.core.volume import Volume
+from sakk.store.ledger import NO_USER_DATA
 from sakk.store.schema import Timestamp, Units, metadata
 
 volumes = Table(
@@ -87,7 +88,7 @@ _SHARDS = text(
 _TRANSFERS = """
 (SELECT t.* FROM unnest(CAST(:codes AS int[])) AS wanted(code)
     CROSS JOIN LATERAL (
-        SELECT timestamp_ns, code, debit_account_id, credit_account_id, amount
+        SELECT timestamp_ns, code, debit_account_id, credit_account_id, amount, user_data
         FROM ledger_transfers
         WHERE code = wanted.code AND shard = :shard AND status = 'posted'
             AND timestamp_ns > :after AND timestamp_ns <= :until
@@ -98,6 +99,7 @@ _TRANSFERS = """
 _PAGE = text(
     f"SELECT count(*) AS transfers, max(timestamp_ns) AS last FROM {_TRANSFERS} AS t"  # noqa: S608
 )
+# What was taken back is its merchant's whoever gives it: by the credit that it undoes.
 _ADD = text(
     f"""
 INSERT INTO volumes AS v (account_id, livemode, quarter, currency, payins, amount)
@@ -107,7 +109,13 @@ SELECT n.account, n.unit NOT LIKE 'test/%',
     sum(CASE WHEN t.code = :taken_back THEN -t.amount ELSE t.amount END)
 FROM {_TRANSFERS} AS t
 JOIN ledger_account_names n ON n.code = :available AND n.account IS NOT NULL AND n.id =
-    CASE WHEN t.code = :taken_back THEN t.debit_account_id ELSE t.credit_account_id END
+    CASE WHEN t.code = :taken_back THEN (
+        SELECT made.credit_account_id FROM ledger_transfers made
+        WHERE made.user_data = t.user_data AND made.user_data <> {NO_USER_DATA}
+            AND made.code = ANY(:codes) AND made.code <> :taken_back
+            AND made.debit_account_id = t.credit_account_id AND made.status = 'posted'
+        LIMIT 1
+    ) ELSE t.credit_account_id END
 GROUP BY 1, 2, 3, 4
 ON CONFLICT (account_id, livemode, quarter, currency)
     DO UPDATE SET payins = v.payins + excluded.payins, amount = v.amount + excluded.amount
