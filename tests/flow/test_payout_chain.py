@@ -21,6 +21,7 @@ from tests.flow.money import (
     wei_at,
 )
 from tests.rails.lying_node import LyingNode, Refuse, lying_node
+from tests.rails.test_evm_hub import ANSWERS_FALSE
 from tests.screening.conftest import enact
 
 from sakk.core import chart
@@ -238,6 +239,25 @@ def test_one_that_reverted_is_failed_by_proof_of_the_chain(world: World) -> None
     world.finalize()
     assert payout_now(world, again).status == "posted"
     assert units_at(world, BENEFICIARY) == PAID
+    world.check()
+
+
+def test_a_token_that_answers_false_has_paid_nobody(world: World) -> None:
+    """It did not revert: by EIP-20 a token may also say so, and move nothing."""
+    rich(world, 100)
+    row = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    token = world.contract("usdc")
+    code = send_rpc(world, "eth_getCode", token, "latest")
+    send_rpc(world, "anvil_setCode", token, ANSWERS_FALSE)
+    world.mine()
+    send_rpc(world, "anvil_setCode", token, code)
+    world.finalize()
+    done = payout_now(world, row)
+    assert (done.status, done.failure_code) == ("failed", "transaction_failed")
+    assert done.failure_message == "The token answered false and moved nothing."
+    assert (world.balance(), hold_total(world)) == (100 * WHOLE_TOKEN, 0)
+    assert units_at(world, BENEFICIARY) == 0
     world.check()
 
 

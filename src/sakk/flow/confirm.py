@@ -267,6 +267,7 @@ def _change(sent: Sent, chain: ChainStatus, *, now: datetime) -> dict[str, Any] 
                 return place if place != known else None
             return {
                 **place,
+                **({} if chain.why is None else {"error": chain.why}),
                 "status": CONFIRMED,
                 "waits_for": None,
                 "succeeded": chain.succeeded,

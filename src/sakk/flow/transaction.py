@@ -48,6 +48,7 @@ from sakk.flow.sweep import SWEEP_AGAIN_AFTER, advance_collected, finish_collect
 from sakk.flow.withdrawal import advance_withdrawal, finish_withdrawal
 from sakk.flow.x402_payment import note_posted
 from sakk.rails.evm.arrival import arrivals
+from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail, TransactionReference
 from sakk.rails.evm.rpc import RpcInconsistent, parse_data
 from sakk.rails.evm.send import revert_reason
@@ -69,6 +70,12 @@ from sakk.store.x402_payment import x402_payments
 
 Subject: TypeAlias = Sweep | Withdrawal | list[Payout] | tuple[Sweep, ...] | CarriedCall | None
 _WORD_OF_FALSE = bytes(32)
+_ANSWERED_FALSE = "The token answered false and moved nothing."
+# One transfer each, of which the token's own log tells.
+_TRANSFERS = (
+    *(Purpose.payout, Purpose.refund, Purpose.withdrawal),
+    *(Purpose.sweep, Purpose.recovery, Purpose.rotation),
+)
 _REASON_CHARACTERS_MAX = 200
 
 
@@ -118,15 +125,7 @@ def arrived_units(
     contract = erc20_contract(row.asset)
     if contract is None:
         return row.token_amount
-    receiver = "0x" + row.destination[2:].rjust(64, "0")
-    logged = {
-        each.log_index: int(each.data, 16)
-        for each in chain.logs
-        if each.contract == contract
-        and len(each.topics) == 3
-        and each.topics[0] == TRANSFER_TOPIC
-        and each.topics[2] == receiver
-    }
+    logged = _logged(row, chain)
     if not takes_fee or not logged or chain.block_hash is None:
         return sum(logged.values())
     really = arrivals(
@@ -137,6 +136,20 @@ def arrived_units(
         block_hash=chain.block_hash,
     )
     return sum(really.get(log_index, 0) for log_index in logged)
+
+
+def _logged(row: ChainTransaction, chain: ChainStatus) -> dict[int, int]:
+    """What the token logged of transfers to a transaction's destination, by the log's index."""
+    contract = erc20_contract(row.asset)
+    receiver = "0x" + row.destination[2:].rjust(64, "0")
+    return {
+        each.log_index: int(each.data, 16)
+        for each in chain.logs
+        if each.contract == contract
+        and len(each.topics) == 3
+        and each.topics[0] == TRANSFER_TOPIC
+        and each.topics[2] == receiver
+    }
 
 
 def collected_units(
@@ -231,7 +244,8 @@ def look_up(
 ) -> ChainStatus:
     """What the chain says has become of a transaction, whichever of its attempts was mined.
 
-    An attempt that cancels carries nothing out, so it is never a success.
+    An attempt that cancels carries nothing out, so it is never a success; nor is a transfer of
+    which the token logged nothing: it answered false, as EIP-20 lets it, where others revert.
     """
     chain = rail.status(
         TransactionReference(
@@ -246,7 +260,29 @@ def look_up(
     mined = find_attempt(attempts, chain.tx_hash)
     if mined is not None and mined.cancels:
         return replace(chain, succeeded=False)
+    if chain.succeeded and _moved_nothing(rail, row, chain):
+        return replace(chain, succeeded=False, why=_ANSWERED_FALSE)
     return chain
+
+
+def _moved_nothing(rail: EvmRail, row: ChainTransaction, chain: ChainStatus) -> bool:
+    """Did a transfer that did not revert move nothing? RpcInconsistent where the balance of its
+    destination rose without a log: then the node left that out. A recovery's token may be
+    anybody's, and is believed to have moved what it logs."""
+    if row.purpose not in _TRANSFERS or erc20_contract(row.asset) is None:
+        return False
+    has_moved = any(_logged(row, chain).values())
+    if has_moved or row.purpose == Purpose.recovery:
+        return not has_moved
+    assert chain.block_number is not None
+    holding = (row.destination, row.asset)
+    before, after = (
+        balances(rail.rpc, [holding], number)[holding]
+        for number in (chain.block_number - 1, chain.block_number)
+    )
+    if after >= before + row.token_amount:
+        raise RpcInconsistent(f"the receipt of {row.hash} has no log of what arrived by it")
+    return True
 
 
 def hashes_of(row: ChainTransaction, attempts: Sequence[Attempt]) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class TransactionStatus:
 
     When mined: under which of its hashes, the block, ``confirmations`` (the head's number less the
     block's), whether it succeeded, and what it cost in wei (execution, plus a rollup's ``l1Fee``),
-    either way.
+    either way. ``why``: it did not revert, and is no success all the same.
     When replaced: the hash that took the nonce, None if an EIP-7702 authorisation did.
     """
 
@@ -66,6 +66,7 @@ class TransactionStatus:
     fee_wei: int = 0
     logs: tuple[ReceiptLog, ...] = ()
     replaced_by: str | None = None
+    why: str | None = None
 
 
 class RawLog(msgspec.Struct, rename="camel"):
