@@ -12,12 +12,14 @@ from tests.flow.test_travel_rule import LEI, enact, known, told_types
 
 from sakk.core.case import CaseKind, Opening, Priority
 from sakk.core.claim import token_hash
-from sakk.core.errors import ParameterInvalid
+from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.payin import PayIn
+from sakk.core.person import Actor
 from sakk.core.regime import Requirement
 from sakk.core.travel_rule import TravelRule
 from sakk.flow import travel_rule
 from sakk.flow.case import open_cases
+from sakk.flow.case_alone import release_payin
 from sakk.store import travel_rule as store
 from sakk.store.case import cases
 from sakk.store.database import fetch_one
@@ -110,6 +112,9 @@ def test_its_merchant_says_who_sent_it(sealing: World) -> None:
     row = received(sealing)
     assert row.status == "held"
     assert subjects(sealing) == []
+    # Until then it has no case, and one person's word does not do instead.
+    with pytest.raises(UnexpectedState, match="Screening holds this"):
+        release_payin(sealing.parts, row.id, actor=Actor("key_1", "person_1"), livemode=False)
     found = record(sealing, row)
     assert told_types(desk, found.id) == ["travel_rule.required"]
     with pytest.raises(ParameterInvalid, match="type, natural or legal"):
