@@ -7,12 +7,14 @@ import msgspec
 import pytest
 from tests.flow.harness import World
 from tests.flow.money import BENEFICIARY, credit, let_pass, payout_now, units_at
+from tests.flow.test_treasury import finish, name_vault
 from tests.flow.wiring import WHOLE_TOKEN
 
 from sakk.core import evm
 from sakk.core.errors import ResourceMissing
+from sakk.core.person import Actor
 from sakk.core.sender import UNSIGNED_MAX
-from sakk.flow import build
+from sakk.flow import build, withdrawal
 from sakk.flow.sender import standings, unfreeze
 from sakk.signing.policy import load_policy, write_policy
 from sakk.signing.protocol import Branch
@@ -83,6 +85,25 @@ def test_an_address_pays_what_it_has_and_no_more(world: World) -> None:
     let_pass(world, 3)
     world.finalize()
     assert units_at(world, BENEFICIARY) == 3 * PAID
+    world.check()
+
+
+def test_a_withdrawal_leaves_from_the_address_that_has_the_coins(world: World) -> None:
+    addresses = with_senders(world, 2, 15)
+    world.pay(addresses[1], "usdc", 20 * WHOLE_TOKEN)
+    world.finalize()
+    place = name_vault(world)
+    row = withdrawal.withdraw(
+        world.parts,
+        actor=Actor("key_operator"),
+        asset_name=world.asset("usdc"),
+        units=30 * WHOLE_TOKEN,
+        destination=place,
+    )
+    finish(world)
+    [sent] = [each for each in world.transactions() if each.subject == row.id]
+    assert (sent.sender, sent.status) == (addresses[1], "posted")
+    assert units_at(world, place) == 30 * WHOLE_TOKEN
     world.check()
 
 

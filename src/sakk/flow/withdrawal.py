@@ -25,6 +25,7 @@ from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
 from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
 from sakk.flow.context import Parts
 from sakk.flow.policy import judge_one
+from sakk.flow.sender import Senders
 from sakk.flow.stage import Stage, wake
 from sakk.flow.word import Word, approval_of, refusal_of, told_of, weighing
 from sakk.store import address, network, treasury
@@ -257,8 +258,9 @@ def withdrawal_build_stage(parts: Parts) -> Stage:
             treasury = address.list_payers(connection)
         if not treasury:
             raise SakkError("No treasury address yet: start the signer.")
+        senders = Senders(parts, treasury)
         for row in rows:
-            sender = treasury[0]
+            sender = senders.choose(row.network, row.asset, units=row.token_amount)
             order = Order(
                 livemode=row.livemode,
                 network=row.network,
