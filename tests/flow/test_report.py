@@ -17,6 +17,7 @@ from tests.flow.money import BENEFICIARY, credit, fund_treasury
 from tests.flow.policing import VAULT
 from tests.flow.test_conversion import say
 from tests.flow.test_fee import RULES, charged_by
+from tests.flow.test_payin_assets import new_token
 from tests.flow.test_rate import put
 
 from sakk.client.file_proof import FileProofError, check_file, main, proof_path
@@ -173,6 +174,24 @@ def lists_say_what_moved(moved: World, folder: Path) -> None:
     assert [row["value"] for row in large] == ["51.00"]
     shown = content(moved, ask(moved, "travel_rule", "jsonl"))
     assert all(json.loads(line)["status"] for line in shown.splitlines())
+
+
+def test_coins_are_told_in_their_currency_whatever_their_token_counts_in(world: World) -> None:
+    """USDC has 18 decimals on one chain and 6 on others, GUSD 2: 25 are 25."""
+    for symbol, decimals in (("WIDE", 18), ("GUSD", 2)):
+        token = new_token(world, symbol, decimals=decimals)
+        world.list_token(token, currency_decimals=6)
+        world.pay(world.intent(2_500, currencies=[token.currency]), token.contract)
+    world.finalize()
+    told = rows(world, "volumes")
+    assert [(row["currency"], row["amount"]) for row in told] == [
+        ("gusd", "25.000000"),
+        ("wide", "25.000000"),
+    ]
+    assert [row["value"] for row in rows(world, "large_values", threshold=1, currency="usd")] == [
+        "25.00",
+        "25.00",
+    ]
 
 
 def test_half_a_report_is_no_file(moved: World, monkeypatch: pytest.MonkeyPatch) -> None:

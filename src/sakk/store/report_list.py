@@ -44,12 +44,18 @@ def volumes(connection: Connection, **given: Any) -> Iterator[Row[Any]]:
     return stream(connection, _VOLUMES, **given)
 
 
+# What was credited is counted by the token, and told in its currency.
 _MOVED = (  # noqa: S608 - names of ours alone
     " SELECT CASE WHEN p.status = 'reversed' THEN 'payin_reversed' ELSE 'payin' END AS kind,"
     " p.id, p.account_id, p.network, p.asset, p.currency, p.decimals,"
-    " coalesce(p.credit_units, p.amount) AS units, p.posted_at, p.sender AS address, p.tx_hash"
-    " FROM payins p WHERE p.posted_at IS NOT NULL AND p.currency IS NOT NULL"
-    " AND p.account_id IS NOT NULL AND" + _WINDOW.format("p", "posted_at") + _ACCOUNT.format("p")
+    " CASE WHEN p.credit_units IS NULL THEN p.amount WHEN s.decimals > p.decimals"
+    " THEN div(p.credit_units, power(10::numeric, s.decimals - p.decimals))"
+    " ELSE trunc(p.credit_units * power(10::numeric, coalesce(p.decimals - s.decimals, 0)))"
+    " END AS units, p.posted_at, p.sender AS address, p.tx_hash"
+    " FROM payins p LEFT JOIN assets s ON s.asset = p.asset WHERE p.posted_at IS NOT NULL"
+    " AND p.currency IS NOT NULL AND p.account_id IS NOT NULL AND"
+    + _WINDOW.format("p", "posted_at")
+    + _ACCOUNT.format("p")
 ) + (
     " UNION ALL SELECT q.purpose AS kind, q.id, q.account_id, q.network, q.asset, q.currency,"
     " q.decimals, q.amount AS units, q.posted_at, q.destination AS address, q.tx_hash"
