@@ -25,7 +25,7 @@ from sakk.flow.reconcile import (
     settled_snapshot,
 )
 from sakk.flow.stage import Stage, wake
-from sakk.flow.transaction import look_up
+from sakk.flow.transaction_outcome import look_up
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail
 from sakk.store import address, network

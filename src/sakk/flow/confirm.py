@@ -37,18 +37,20 @@ from sakk.flow.stage import REST_SECONDS, Stage, wake
 from sakk.flow.sweep import confirm_collected, note_arrived, sweep_event
 from sakk.flow.transaction import (
     Subject,
-    arrived_units,
-    collected_units,
-    dispersed,
-    find_attempt,
     find_subject,
     finish_subject,
     follow_hash,
     follow_status,
-    look_up,
     move_payouts,
     settlement,
     transaction_event,
+)
+from sakk.flow.transaction_outcome import (
+    arrived_units,
+    collected_units,
+    dispersed,
+    find_attempt,
+    look_up,
 )
 from sakk.flow.withdrawal import advance_withdrawal
 from sakk.flow.x402_payment import Landing, landing, note_landing

@@ -21,7 +21,7 @@ from sakk.core.sweep import Sweep
 from sakk.core.transaction import Attempt, ChainTransaction, Purpose
 from sakk.flow.agreement import disagreements
 from sakk.flow.escrow_proof import EscrowMoment, prove_escrow, read_escrow, remember_emptied
-from sakk.flow.transaction import arrived_units, collected_units, dispersed, look_up
+from sakk.flow.transaction_outcome import arrived_units, collected_units, dispersed, look_up
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.status import TransactionState, TransactionStatus
