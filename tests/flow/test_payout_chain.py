@@ -26,6 +26,7 @@ from tests.screening.conftest import enact
 
 from sakk.core import chart
 from sakk.flow import confirm
+from sakk.flow.transaction import ask
 
 PAID = 30 * WHOLE_TOKEN
 
@@ -320,6 +321,10 @@ def test_a_failed_one_that_leaves_the_chain_is_called_off(world: World) -> None:
     world.finalize()
     assert units_at(world, BENEFICIARY) == PAID
     world.chain.reorg(world.chain.height() - (transaction_of(world, failed).block_number or 0) + 1)
+    world.watch()
+    # An operator in a hurry offers more for what is on its way: not for this one's payment.
+    asked = ask(world.parts, transaction_of(world, failed).id, "replace", livemode=False)
+    assert (asked.orphaned, asked.asked) == (True, "cancel")
     world.run()
     assert all(transaction_of(world, row).orphaned for row in (failed, anew))
     for _ in range(3):

@@ -17,6 +17,7 @@ from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
 from sakk.core.posting import Posting, merged
 from sakk.core.sweep import Sweep, SweepStatus, deposit_units
 from sakk.core.transaction import (
+    ASK_CANCEL,
     Attempt,
     AttemptStatus,
     ChainTransaction,
@@ -87,6 +88,7 @@ def follow_hash(connection: Connection, row: ChainTransaction, tx_hash: str) -> 
 def ask(parts: Parts, identifier: str, what: str, *, livemode: bool) -> ChainTransaction:
     """Have a transaction replaced now: ``replace`` offers more, ``cancel`` uses the nonce up.
 
+    Of one that had failed and left the chain, more is offered for what calls it off.
     Again changes nothing. UnexpectedState once a block holds it, or while it is not signed.
     """
     now = parts.clock()
@@ -103,6 +105,8 @@ def ask(parts: Parts, identifier: str, what: str, *, livemode: bool) -> ChainTra
                 transaction=identifier,
                 where=where,
             )
+        if row.orphaned and not row.succeeded:
+            what = ASK_CANCEL
         change = {"id": row.id, "asked": what, "replace_at": now}
         update_records(connection, store.transactions, [change])
         wake(connection, "transaction.replace")
