@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from tests.chain import Chain, StartChain
 from tests.flow.conftest import MakeWorld
-from tests.flow.harness import World
+from tests.flow.harness import CONFIRMATIONS, World
 from tests.flow.money import fund_treasury, units_at, wei_at
 from tests.flow.wiring import WHOLE_TOKEN
 
@@ -156,6 +156,22 @@ def test_what_leaves_the_chain_and_is_called_off_may_be_offered_again(world: Wor
     assert units_at(world, PAYER, contract) == 0
     again = offer(world, intent.address, asset, token_hash=TOKEN[::-1])
     assert (again.token_amount, again.payin) == (7 * WHOLE_TOKEN, row.payin)
+    world.check()
+    # Somebody kept the first one's bytes: on another branch it went back after all.
+    called_off = world.chain.height() - CONFIRMATIONS
+    while not world.chain.rpc.call("eth_getBlockByNumber", hex(called_off), False)["transactions"]:
+        called_off -= 1
+    world.chain.reorg(world.chain.height() - called_off + 1)
+    world.chain.rpc.call("anvil_dropAllTransactions")
+    assert sent.raw is not None
+    world.chain.rpc.call("eth_sendRawTransaction", "0x" + sent.raw.hex())
+    settle(world)
+    assert now_of(world, row).status == "succeeded"
+    assert (world.payin(intent).status, units_at(world, PAYER, contract)) == (
+        "returned",
+        7 * WHOLE_TOKEN,
+    )
+    assert now_of(world, again).status == "requires_action"
     world.check()
 
 

@@ -307,6 +307,16 @@ def recovery_follow_stage(parts: Parts) -> Stage:
     return Stage("recovery.follow", run, due=(store.moved,))
 
 
+def follow_again(connection: Connection, sweep: str, *, now: datetime) -> None:
+    """The chain decided on a sweep once more: what it carried out is what it became.
+
+    It does not wait in between: another recovery of the same coins may be offered by then.
+    """
+    row = store.lock_ended(connection, sweep)
+    if row is not None:
+        _follow(connection, row, now=now)
+
+
 def _follow(connection: Connection, row: Recovery, *, now: datetime) -> None:
     assert row.sweep is not None
     sweep = sweeps.find(connection, row.sweep)

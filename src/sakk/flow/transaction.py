@@ -36,6 +36,7 @@ from sakk.flow import application_fee, fee
 from sakk.flow.context import Parts
 from sakk.flow.escrow_call import finish_call
 from sakk.flow.payout import payout_event
+from sakk.flow.recovery import follow_again
 from sakk.flow.stage import wake
 from sakk.flow.sweep import SWEEP_AGAIN_AFTER, advance_collected, finish_collected, sweep_event
 from sakk.flow.withdrawal import advance_withdrawal, finish_withdrawal
@@ -45,7 +46,6 @@ from sakk.store import address
 from sakk.store import charge_refund as charge_refunds
 from sakk.store import escrow_channel as escrow_calls
 from sakk.store import payout as payouts
-from sakk.store import recovery as recoveries
 from sakk.store import refund as refunds
 from sakk.store import settlement as settlements
 from sakk.store import sweep as sweeps
@@ -279,9 +279,10 @@ def finish_subject(
             wake(connection, "rotation.build", "payout.build")
             return []
         case Purpose.sweep | Purpose.recovery:
+            told = _finish_sweep(connection, row, now=now)
             if before is not None:
-                recoveries.reopen(connection, row.subject)
-            return [_finish_sweep(connection, row, now=now)]
+                follow_again(connection, row.subject, now=now)
+            return [told]
         case Purpose.withdrawal:
             done = bool(row.succeeded)
             return finish_withdrawal(connection, row.subject, succeeded=done, now=now)

@@ -15,12 +15,11 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    update,
 )
 
 from sakk.core.adoption import AdoptionStatus
 from sakk.core.payin import PayInStatus
-from sakk.core.recovery import LIVE, Recovery
+from sakk.core.recovery import LIVE, Recovery, recovery_id
 from sakk.core.refund import RefundStatus
 from sakk.core.sweep import SweepSource, SweepStatus
 from sakk.store.adoption import adoptions
@@ -164,14 +163,13 @@ moved = due(
 )
 
 
-def reopen(connection: Connection, sweep: str) -> None:
-    """The chain decided on a sweep once more: the recovery that it carries is looked at again."""
+def lock_ended(connection: Connection, sweep: str) -> Recovery | None:
+    """The recovery that a sweep carried out, or did not, locked."""
     ended = [RefundStatus.succeeded.value, RefundStatus.failed.value]
-    connection.execute(
-        update(recoveries)
-        .where(recoveries.c.sweep == sweep, recoveries.c.status.in_(ended))
-        .values(status=RefundStatus.pending.value)
+    statement = select(recoveries).where(
+        recoveries.c.id == recovery_id(sweep), recoveries.c.status.in_(ended)
     )
+    return fetch_one(connection, statement.with_for_update(), Recovery)
 
 
 def in_suspense(connection: Connection, *, address: str, asset: str) -> dict[SweepSource, int]:
