@@ -50,6 +50,7 @@ SENTENCES: Final = (
     mark("the capture would revert: {reason}"),
     mark("the token contradicts itself: {reason}"),
     mark("the token does not answer balanceOf"),
+    mark("The token answered false and moved nothing."),
     mark("Each of them would fail: the token or its sender is at fault."),
     mark("held, for it would do more than it is for: {what}"),
     mark("the signer refuses: {code}: {reason}"),
