@@ -357,6 +357,19 @@ def test_a_block_that_is_not_followed_yet_ends_nothing(world: World) -> None:
     world.check()
 
 
+def test_what_is_on_its_way_ends_on_a_network_that_is_disabled(world: World) -> None:
+    """Nobody follows it any more, so the chain's word is all there is."""
+    rich(world, 100)
+    row = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    world.mine(1 + CONFIRMATIONS)
+    with world.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE networks SET enabled = false")
+    world.run_except(f"watch.{world.chain.network}")
+    assert payout_now(world, row).status == "posted"
+    assert units_at(world, BENEFICIARY) == PAID
+
+
 def test_a_block_that_is_lost_while_it_is_asked_for_ends_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -386,20 +386,22 @@ def find_block(connection: Connection, network: str, number: int) -> Block | Non
 
 
 def lock_followed(connection: Connection, network: str, number: int, hash: str) -> bool:
-    """Is a block on the chain as it has been followed? One that is older than what is kept is.
+    """Is a block on the chain as it has been followed? One that is older than what is kept is, and
+    every one of a network that is disabled, which nobody follows.
 
     The network's watcher does not move on until the caller's transaction ends, so whoever writes
     the block down before is told when it is lost.
     """
-    followed = connection.execute(
-        select(cursors.c.block_number)
-        .where(cursors.c.network == network)
-        .with_for_update(read=True)
-    ).scalar_one_or_none()
+    followed, enabled = connection.execute(
+        select(cursors.c.block_number, networks.c.enabled)
+        .select_from(networks.join(cursors, cursors.c.network == networks.c.network))
+        .where(networks.c.network == network)
+        .with_for_update(read=True, of=cursors)
+    ).one()
     kept = find_block(connection, network, number)
     if kept is not None:
-        return kept.hash == hash
-    return followed is not None and number <= followed
+        return bool(kept.hash == hash)
+    return not enabled or (followed is not None and number <= followed)
 
 
 def lock_canonical(connection: Connection, places: Iterable[tuple[str, str]]) -> set[str]:
