@@ -6,6 +6,7 @@ import pyotp
 import pytest
 
 from sakk.flow import audit
+from sakk.store import membership as memberships
 from sakk.store.identity import now
 from tests.console.browser import Browser, Got
 from tests.console.office import Office
@@ -88,6 +89,39 @@ def test_an_accounts_owner_manages_its_people_and_no_others(office: Office) -> N
     owner.get(TEAM)
     assert owner.post(f"{TEAM}/{person}/remove").status == 303
     assert person not in owner.get(TEAM).text
+
+
+def test_nobody_gets_the_link_of_another_houses_newcomer(office: Office) -> None:
+    """Who has a link comes in as its person, with all their roles, whoever made it."""
+    owner = office.browser(office.person(alice=["owner"]))
+    stranger = office.browser(office.person(bob=["owner"]))
+    invite(owner, "new7@example.com", "finance")
+    assert invite(stranger, "new7@example.com", "viewer").status == 400
+    assert "new7@example.com" not in stranger.get(TEAM).text
+    path = link_of(invite(owner, "new7@example.com", "finance"))
+    assert come_in(office, path).status == 200
+    assert invite(stranger, "new7@example.com", "viewer").status == 200
+
+
+def test_a_merchant_does_not_come_in_as_the_operators_newcomer(office: Office) -> None:
+    one, other = office.browser(office.person("admin")), office.browser(office.person("admin"))
+    owner = office.browser(office.person(alice=["owner"]))
+    path = link_of(invite(one, "new8@example.com", "admin"))
+    assert invite(owner, "new8@example.com", "viewer").status == 400
+    [person] = re.findall(r"/console/team/(per_\w+)/approve", other.get(TEAM).text)
+    assert other.post(f"{TEAM}/{person}/approve").status == 303
+    assert invite(owner, "new8@example.com", "viewer").status == 400
+    code = re.search(r">([A-Z2-7]{8})<", other.post(f"{TEAM}/{person}/code").text)
+    assert code is not None
+    assert come_in(office, path, code[1]).status == 200
+
+
+def test_nobody_invites_themselves_to_other_roles(office: Office) -> None:
+    person = office.person(alice=["admin"])
+    admin = office.browser(person)
+    assert invite(admin, person.email, "admin", "finance").status == 403
+    with office.parts.database.read() as connection:
+        assert [each.roles for each in memberships.of_person(connection, person.id)] == [["admin"]]
 
 
 def test_what_was_done_is_in_the_log(office: Office) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from sakk.core import event
 from sakk.core.account import AccountKind
-from sakk.core.errors import PermissionDenied, ResourceMissing, SamePerson
+from sakk.core.errors import PermissionDenied, ResourceMissing, SamePerson, UnexpectedState
 from sakk.core.invitation import InvitationKind
 from sakk.core.membership import MANAGERS, Membership, roles_in
 from sakk.core.person import PREFIX, Actor, Person, PersonState, check_details
@@ -73,7 +73,10 @@ def invite(
     actor: Actor,
     livemode: bool,
 ) -> Invited:
-    """Give somebody roles in an account, known here or not; PermissionDenied for no manager."""
+    """Give somebody roles in an account, known here or not; PermissionDenied for no manager.
+
+    UnexpectedState for who was invited elsewhere and has not come in: their link is made there.
+    """
     check_details(name, email)
     wanted = read_account_roles(roles)
     now = parts.clock()
@@ -91,8 +94,13 @@ def invite(
             )
             persons.insert(connection, person)
             tell(connection, person, event.PERSON_APPROVED, now=now)
+        if person.id == by.id:
+            raise SamePerson("Nobody changes their own roles: another owner or admin does.")
+        comes_in = is_new or not invitations.signs_in(connection, person)
+        if comes_in:
+            _check_ours(connection, person, account_id)
         _grant(connection, by, person, account_id, wanted, now=now)
-        if not is_new and invitations.signs_in(connection, person):
+        if not comes_in:
             return Invited(person, None)
         token = invitations.make(
             connection,
@@ -101,7 +109,6 @@ def invite(
             kind=InvitationKind.welcome,
             by=by.id,
             now=now,
-            needs_code=bool(person.roles),
         )
     return Invited(person, token)
 
@@ -197,6 +204,15 @@ def _member(connection: Connection, person: str, account_id: str, *, livemode: b
     if not roles_in(store.of_person(connection, person), account_id):
         raise ResourceMissing("No such person: {person}", param="person", person=repr(person))
     return locked_person(connection, person, livemode=livemode)
+
+
+def _check_ours(connection: Connection, person: Person, account_id: str) -> None:
+    """Raise UnexpectedState where who has a link of theirs would come in elsewhere too."""
+    own = store.of_person(connection, person.id)
+    if person.roles or person.proposal or any(each.account_id != account_id for each in own):
+        raise UnexpectedState(
+            "This person was invited elsewhere and has not come in yet. Invite them when they have."
+        )
 
 
 def _check_account(connection: Connection, account_id: str) -> None:

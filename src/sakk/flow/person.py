@@ -242,6 +242,9 @@ def approve(
             values |= {"public_key": proposal["public_key"]}
         if proposal["key_hash"] is not None:
             values |= {"totp_secret": None, "totp_confirmed": False, "public_key": None}
+        if not person.roles:
+            # A link to what they had in an account opens nothing of the operator's.
+            invitations.revoke_without_code(connection, person.id, now=now)
         resets = bool(proposal.get("resets"))
         if resets:
             values |= {"public_key": None}

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -81,12 +82,22 @@ def change(connection: Connection, identifier: str, values: Mapping[str, Any]) -
 
 def revoke_of(connection: Connection, person: str, *, now: datetime) -> None:
     """End every invitation of a person that was not used."""
+    _revoke(connection, person, now)
+
+
+def revoke_without_code(connection: Connection, person: str, *, now: datetime) -> None:
+    """End those that open without the word of another admin."""
+    _revoke(connection, person, now, invitations.c.needs_code.is_(False))
+
+
+def _revoke(connection: Connection, person: str, now: datetime, *only: ColumnElement[bool]) -> None:
     connection.execute(
         update(invitations)
         .where(
             invitations.c.person == person,
             invitations.c.used_at.is_(None),
             invitations.c.revoked_at.is_(None),
+            *only,
         )
         .values(revoked_at=now)
     )
