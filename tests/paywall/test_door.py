@@ -24,6 +24,8 @@ def door(app: Any, facilitator: FakeFacilitator, routes: list[Route], **more: An
     [
         ("GET /paid", "GET", "/paid", True),
         ("GET /paid", "HEAD", "/paid", True),
+        ("GET /paid", "get", "/paid", True),
+        ("GET /paid", "Head", "/paid", True),
         ("GET /paid", "POST", "/paid", False),
         ("GET|POST /paid", "POST", "/paid", True),
         ("/paid", "DELETE", "/paid", True),

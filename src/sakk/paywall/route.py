@@ -6,8 +6,9 @@ end is all the rest; without a method it is for all. The first pattern that fits
 What an application would serve under another spelling of a path must cost the same, so a path is
 looked up as it would be read by the most lenient of them: dot segments resolved (RFC 3986, section
 5.2.4), slashes that follow each other as one, a segment's parameters after ``;`` left out, and with
-or without a slash at its end. HEAD costs what GET costs. A preflight of CORS (Fetch, section 3.2.2)
-is never charged: it can not pay.
+or without a slash at its end. A method costs the same in small letters, which some read as large
+ones, and HEAD costs what GET costs. A preflight of CORS (Fetch, section 3.2.2) is never charged: it
+can not pay.
 """
 
 import re
@@ -116,6 +117,7 @@ class Routes:
 
     def _search(self, method: str, path: str, host: str | None) -> Found | None:
         path = canonical(path)
+        method = method.upper()
         method = "GET" if method == "HEAD" else method
         for each in self.compiled:
             if each.methods and method not in each.methods:
