@@ -8,13 +8,15 @@ from tests.flow.money import BENEFICIARY, fund_treasury, let_pass, rich, send_rp
 from tests.hub import ETHER
 
 from sakk.core import chart, evm
-from sakk.core.errors import BalanceInsufficient, ParameterInvalid
+from sakk.core.errors import BalanceInsufficient, ParameterInvalid, UnexpectedState
 from sakk.core.person import Actor
 from sakk.core.treasury import Target, Tier
 from sakk.flow import treasury as flow
 from sakk.flow import withdrawal
+from sakk.flow.word import Word
 from sakk.signing.policy import load_policy, write_policy
 from sakk.store import withdrawal as store
+from sakk.store.identity import new_id
 
 OPERATOR = Actor("key_operator")
 VAULT_KEY = "0x" + "5a" * 32
@@ -176,6 +178,32 @@ def test_a_withdrawal_goes_to_a_vault_alone(world: World) -> None:
     assert found is not None
     assert (found.status, found.failure_code) == ("rejected", "signer_destination_not_allowed")
     assert units_at(world, place) == 0
+    world.check()
+
+
+def test_one_that_is_approved_and_waits_is_stopped(world: World) -> None:
+    """For gas, a turn, or coins that one address has: it would go whenever that comes."""
+    fund_treasury(world, 10)
+    place = name_vault(world)
+    row = withdrawal.withdraw(
+        world.parts, actor=OPERATOR, asset_name=world.asset("usdc"), units=1, destination=place
+    )
+    assert row.status == "approved"
+    word = Word(OPERATOR, comment="not this week")
+    stopped = withdrawal.reject(
+        world.parts, row.id, word, approval_id=new_id("apr"), livemode=False
+    )
+    assert (stopped.status, stopped.failure_code) == ("rejected", "rejected")
+    finish(world)
+    assert (units_at(world, place), world.transactions()) == (0, [])
+    another = withdrawal.withdraw(
+        world.parts, actor=OPERATOR, asset_name=world.asset("usdc"), units=1, destination=place
+    )
+    world.run_only("withdrawal.build")
+    with pytest.raises(UnexpectedState, match="approved"):
+        withdrawal.reject(world.parts, another.id, word, approval_id=new_id("apr"), livemode=False)
+    finish(world)
+    assert units_at(world, place) == 1
     world.check()
 
 

@@ -189,7 +189,7 @@ def approve_withdrawal(context: Context, withdrawal: str, body: PayoutApprove) -
     two_steps=True,
 )
 def reject_withdrawal(context: Context, withdrawal: str, body: Reject) -> Document:
-    """Refuse a withdrawal that waits; the coins stay."""
+    """Refuse a withdrawal that waits, for people or for its transaction; the coins stay."""
     decided = withdrawal_flow.reject(
         context.parts,
         withdrawal,

@@ -15,7 +15,7 @@ from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import approval as approvals
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.money import parse_decimal
-from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
+from sakk.core.withdrawal import Withdrawal, WithdrawalStatus, may_be_rejected
 from sakk.flow import withdrawal as flow
 from sakk.flow.explanation import explain_withdrawal
 from sakk.flow.word import Word
@@ -204,6 +204,7 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         "network": network,
         "vault": vault,
         "may_decide": visit.may("approvals", "write") and row.status == WithdrawalStatus.screened,
+        "may_reject": visit.may("approvals", "write") and may_be_rejected(row),
         "failures": FAILURES,
         "roles": ROLES,
         "is_maker": row.initiator_person == visit.person.id,

@@ -27,6 +27,7 @@ __all__ = [
     "approvable",
     "decided",
     "facts_of",
+    "may_be_rejected",
     "postings",
     "public",
 ]
@@ -96,6 +97,13 @@ def approvable(withdrawal: Withdrawal) -> Approvable:
         approver_role=withdrawal.approver_role,
         asked_by=Actor(withdrawal.initiator or "", withdrawal.initiator_person),
     )
+
+
+def may_be_rejected(withdrawal: Withdrawal) -> bool:
+    """Does it wait for people, or for the transaction that is to carry it?"""
+    if withdrawal.status == WithdrawalStatus.screened:
+        return True
+    return withdrawal.status == WithdrawalStatus.approved and withdrawal.transaction is None
 
 
 def facts_of(withdrawal: Withdrawal, roles: Iterable[str] = ()) -> Facts:

@@ -19,7 +19,7 @@ from sakk.core.errors import (
 )
 from sakk.core.event import NewEvent
 from sakk.core.network import Asset, Network
-from sakk.core.person import Actor
+from sakk.core.person import OPERATOR, Actor
 from sakk.core.transaction import Purpose
 from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
 from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
@@ -124,14 +124,22 @@ def approve(
 def reject(
     parts: Parts, identifier: str, word: Word, *, approval_id: str, livemode: bool
 ) -> Withdrawal:
-    """One no is enough: the withdrawal ends, and the coins stay."""
+    """One no is enough: the withdrawal ends, and the coins stay. So does one that was approved and
+    waits for a transaction: what it waits for may never come."""
     now = parts.clock()
     with parts.database.begin() as connection:
         row, given = _waiting(connection, identifier, livemode=livemode)
         if any(each.id == approval_id for each in given):
             return row
-        _require_waiting(row)
-        refusal = refusal_of(connection, rules.approvable(row), word, approval_id, now=now)
+        if not rules.may_be_rejected(row):
+            raise UnexpectedState(
+                "This withdrawal is {status}: nothing is to be decided.", status=row.status
+            )
+        asked = rules.approvable(row)
+        if asked.approver_role is None:
+            # The policy asked for nobody: who may stop it is who approves where nobody is named.
+            asked = replace(asked, approver_role=OPERATOR)
+        refusal = refusal_of(connection, asked, word, approval_id, now=now)
         if all(each.actor != refusal.actor for each in given):
             approvals.insert(connection, [refusal])
         rejected = WithdrawalStatus.rejected.value
