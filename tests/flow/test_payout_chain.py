@@ -285,6 +285,45 @@ def test_a_settled_one_that_reverts_on_the_other_branch_gives_its_money_back(
     world.check()
 
 
+def test_a_chain_that_decides_anew_while_the_last_is_booked_is_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The books have it, its row does not, and then the block is lost by which it was."""
+    rich(world, 100)
+    row = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    world.finalize()
+    sent = transaction_of(world, row)
+    world.chain.reorg(CONFIRMATIONS + 1)
+    pause(world)
+    world.mine()
+    world.run()
+    let_pass(world, 6)
+    world.mine(1 + CONFIRMATIONS)
+
+    def cut(*_: object, **__: object) -> None:
+        raise Cut
+
+    monkeypatch.setattr(confirm, "settle", cut)
+    with pytest.raises(Cut):
+        world.run()
+    monkeypatch.undo()
+    assert payout_now(world, row).status == "posted"
+    world.chain.reorg(world.chain.height() - (sent.block_number or 0) + 1)
+    for _ in range(4):
+        let_pass(world, 60)
+        world.finalize()
+    assert payout_now(world, row).status == "posted"
+    assert units_at(world, BENEFICIARY) == PAID
+    assert world.balance() - world.receivable() == 70 * WHOLE_TOKEN
+    assert world.event_types(about=row.id)[-2:] == ["payout.failed", "payout.posted"]
+    world.check()
+
+
+class Cut(Exception):
+    """The process is gone here."""
+
+
 def test_a_failed_one_that_succeeds_on_the_other_branch_is_owed(world: World) -> None:
     rich(world, 100)
     row = world.payout(PAID, address=BENEFICIARY)

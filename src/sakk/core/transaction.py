@@ -77,6 +77,7 @@ class ChainTransaction:
     ``failed_lines``: of a dispersal that succeeded, the lines that did not, each with what the
     token answered; ``arrived_units`` are then those of the other lines. ``orphaned``: it was final,
     and its block left the chain since: what succeeded is sent again, what failed is called off.
+    ``again``: what the chain said the next time, while that is booked.
     ``block_hash``: of the block that holds it, or that used its nonce otherwise. ``replacements``:
     the number of the newest attempt that was signed; ``raw``, ``hash`` and the fees are that
     attempt's until a block holds another. ``waits_for``: why it is not replaced now. ``asked``:
@@ -113,6 +114,7 @@ class ChainTransaction:
     arrived_units: int | None = None
     failed_lines: dict[str, str] | None = None
     orphaned: bool = False
+    again: dict[str, Any] | None = None
     error: str | None = None
     broadcasts: int = 0
     attempt: int = 0

@@ -141,6 +141,8 @@ def confirm_stage(parts: Parts) -> Stage:
 
 def _look_up(parts: Parts, sent: Sent, taking: set[str], *, token: str) -> int:
     row, found = sent.row, sent.network
+    if row.again is not None:
+        return _record_again(parts, row, *_begun(sent), landed=None, token=token)
     rail = parts.rail_of(found)
     chain = look_up(rail, found, row, sent.attempts, agreed=sent.needs_agreement)
     change = _change(sent, chain, now=parts.clock())
@@ -157,7 +159,7 @@ def _look_up(parts: Parts, sent: Sent, taking: set[str], *, token: str) -> int:
             change["arrived_units"] = arrived_units(rail, row, chain, takes_fee=takes_fee)
     landed = landing(row, chain, change) if change is not None else None
     if row.orphaned and change is not None and change.get("status") == CONFIRMED:
-        return _record_again(parts, row, change, collected, landed, token=token)
+        return _record_again(parts, row, change, collected, landed=landed, token=token)
     failpoint("transaction.confirm.before")
     with parts.database.begin() as connection:
         settled = _record(connection, parts, row, change, collected, landed, token=token)
@@ -337,14 +339,18 @@ def _record_again(
     row: ChainTransaction,
     change: dict[str, Any],
     collected: dict[str, int],
-    landed: Landing | None,
     *,
+    landed: Landing | None,
     token: str,
 ) -> int:
-    """A booked transaction lost its block and has another: book what is different this time."""
+    """A booked transaction lost its block and has another: book what is different this time.
+
+    What that is is written down first: should the chain decide once more before the row says what
+    the books have, that is recorded all the same, and then what came after.
+    """
     again = _mined_again(row, change)
     with parts.database.begin() as connection:
-        if not _is_followed(connection, row, change):
+        if row.again is None and not _begin(connection, row, again, change, collected, token=token):
             give_back(connection, store.transactions, [row.id], token=token, until=parts.clock())
             return 0
         subject = find_subject(connection, row)
@@ -372,10 +378,36 @@ def _record_again(
     return 1
 
 
+def _begin(
+    connection: Connection,
+    row: ChainTransaction,
+    again: ChainTransaction,
+    change: dict[str, Any],
+    collected: dict[str, int],
+    *,
+    token: str,
+) -> bool:
+    """Write down what will be booked; not of a block that nobody follows, or without the lease."""
+    if not _is_followed(connection, row, change):
+        return False
+    facts = {name: getattr(again, name) for name in (*_FACTS, "hash", "error")}
+    begun = {"id": row.id, "lease_token": token, "again": {**facts, "collected": collected}}
+    return update_records(connection, store.transactions, [begun], "lease_token") == 1
+
+
+def _begun(sent: Sent) -> tuple[dict[str, Any], dict[str, int]]:
+    """What somebody had begun to book, who is gone since; see `_begin`."""
+    change = {**(sent.row.again or {}), "status": CONFIRMED}
+    mined = find_attempt(sent.attempts, change["hash"])
+    if mined is not None:
+        change["raw"] = mined.raw
+    return change, change.pop("collected")
+
+
 # What a transaction that is mined again has anew.
 _FACTS = ("succeeded", "gas_cost", "arrived_units", "failed_lines", "block_number", "block_hash")
 _BYTES = ("hash", "raw", "error")
-_AGAIN = ("status", "orphaned", *_FACTS, *_BYTES)
+_AGAIN = ("status", "orphaned", "again", *_FACTS, *_BYTES)
 
 
 def _mined_again(row: ChainTransaction, change: dict[str, Any]) -> ChainTransaction:
@@ -383,7 +415,7 @@ def _mined_again(row: ChainTransaction, change: dict[str, Any]) -> ChainTransact
     known: dict[str, Any] = {name: change.get(name) for name in _FACTS}
     known |= {name: change.get(name, getattr(row, name)) for name in _BYTES}
     status = TransactionStatus.posted if known["succeeded"] else TransactionStatus.failed
-    return replace(row, status=status.value, orphaned=False, **known)
+    return replace(row, status=status.value, orphaned=False, again=None, **known)
 
 
 def _follow_again(

@@ -67,6 +67,7 @@ transactions = Table(
     Column("arrived_units", Units),
     Column("failed_lines", Document),
     Column("orphaned", Boolean, nullable=False, server_default=text("false")),
+    Column("again", Document),
     Column("error", Text),
     Column("broadcasts", Integer, nullable=False),
     Column("signed_at", Timestamp),
