@@ -26,6 +26,7 @@ from sakk.core.errors import (
     SakkError,
     UnexpectedState,
 )
+from sakk.core.payout import Initiator
 from sakk.flow import refund as flow
 from sakk.flow.refund_draft import Place
 from sakk.store.identity import new_id
@@ -201,6 +202,7 @@ def test_a_claim_that_is_forged_replaced_or_too_late_is_worth_nothing(world: Wor
             claim_hash="1" * 64,
             expires_at=None,
             now=world.clock(),
+            initiator=Initiator(),
         )
     with pytest.raises(ResourceMissing):
         claim(world)
@@ -310,6 +312,7 @@ def test_what_is_on_its_way_can_not_be_called_off(world: World) -> None:
             Place(world.chain.network, OTHER),
             livemode=False,
             now=world.clock(),
+            initiator=Initiator(),
         )
     world.finalize()
     assert units_at(world, PAYER) == 25 * WHOLE_TOKEN
@@ -328,6 +331,7 @@ def test_the_operator_alone_changes_a_claimed_destination(world: World) -> None:
             Place(world.chain.network, OTHER),
             livemode=False,
             now=world.clock(),
+            initiator=Initiator(),
         )
     assert changed.destination == OTHER
     [payout] = world.payouts()

@@ -7,13 +7,16 @@ from tests.flow.conftest import MakeWorld
 from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import units_at
 from tests.flow.policing import Desk
-from tests.flow.refunding import CLAIM, PAYER, claim, paid, refund, refund_now, refunded
+from tests.flow.refunding import CLAIM, OTHER, PAYER, claim, paid, refund, refund_now, refunded
 from tests.flow.test_disperse import allowed
 from tests.flow.test_quote import price, revenue
 
 from sakk.core.errors import BalanceInsufficient, SamePerson
+from sakk.core.payout import Initiator
 from sakk.core.policy import Action, Rule
 from sakk.flow import account as accounts
+from sakk.flow import refund as refunds
+from sakk.flow.refund_draft import Place
 from sakk.store import payout as payouts
 
 FIXED = 500_000
@@ -111,6 +114,44 @@ def test_a_refund_waits_for_as_many_people_as_its_rule_asks_for(world: World) ->
     world.finalize()
     assert refund_now(world, row).status == "succeeded"
     assert units_at(world, PAYER) == 25 * WHOLE_TOKEN
+    world.check()
+
+
+def test_who_says_where_to_does_not_approve_it(world: World) -> None:
+    """An officer who sends a refund elsewhere, or takes its link, could send it to themselves."""
+    intent = paid(world)
+    desk = Desk(world.database, world.account, now=world.clock())
+    eve, fay = desk.member("eve", "approver"), desk.member("fay", "approver")
+    desk.enact(
+        Rule(name="back", action=Action.approve, approvals=1, role="approver", purposes=("refund",))
+    )
+    by_eve = Initiator(eve.actor.key, eve.actor.person)
+    place = Place(world.chain.network, OTHER)
+    sent_on = refund(world, intent, 1_000, address=PAYER)
+    linked = refund(world, intent, 1_500, claim_hash="0" * 64)
+    world.run()
+    with world.database.begin() as connection:
+        refunds.redirect(
+            connection, sent_on.id, place, livemode=False, now=world.clock(), initiator=by_eve
+        )
+        refunds.renew_claim(
+            connection,
+            linked.id,
+            account_id=world.account,
+            livemode=False,
+            claim_hash=CLAIM,
+            expires_at=None,
+            now=world.clock(),
+            initiator=by_eve,
+        )
+    claim(world, OTHER)
+    world.run()
+    for row in (sent_on, linked):
+        [payout] = [each for each in world.payouts() if each.id == refund_now(world, row).payout]
+        assert (payout.status, payout.destination) == ("screened", OTHER)
+        with pytest.raises(SamePerson, match="You asked"):
+            desk.approve(payout, eve)
+        assert desk.approve(payout, fay).status == "approved"
     world.check()
 
 

@@ -280,6 +280,7 @@ def create_claim_link(context: Context, refund: str, body: ClaimLinkCreate) -> S
         claim_hash=claim.token_hash(token),
         expires_at=moment(body.claim_expires_at),
         now=context.now,
+        initiator=Initiator(context.caller.key.id, context.caller.key.person),
     )
     return _shown_once(context, renewed, token)
 
@@ -291,10 +292,18 @@ def create_claim_link(context: Context, refund: str, body: ClaimLinkCreate) -> S
     operator_only=True,
 )
 def redirect(context: Context, refund: str, body: RefundRedirect) -> Document:
-    """Change where a refund goes, before a transaction carries it; it is screened again."""
+    """Change where a refund goes, before a transaction carries it; it is screened again.
+
+    Who changes it does not approve it.
+    """
     place = Place(body.destination.network, body.destination.address)
     changed = flow.redirect(
-        context.connection, refund, place, livemode=context.livemode, now=context.now
+        context.connection,
+        refund,
+        place,
+        livemode=context.livemode,
+        now=context.now,
+        initiator=Initiator(context.caller.key.id, context.caller.key.person),
     )
     return _shown(context, changed)
 

@@ -9,6 +9,7 @@ from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import refund as rules
 from sakk.core.errors import ResourceMissing
+from sakk.core.payout import Initiator
 from sakk.flow import refund as flow
 from sakk.flow.refund_draft import Place
 from sakk.store import refund as store
@@ -79,5 +80,12 @@ def redirect(
 ) -> None:
     """Change where a refund goes, before a transaction carries it; it is screened again."""
     with opened_database() as database, database.begin() as connection:
-        row = flow.redirect(connection, refund, Place(network, address), livemode=live, now=now())
+        row = flow.redirect(
+            connection,
+            refund,
+            Place(network, address),
+            livemode=live,
+            now=now(),
+            initiator=Initiator(),
+        )
     console.print(f"{row.id} goes to {row.destination} on {row.network}.")

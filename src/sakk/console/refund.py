@@ -24,6 +24,7 @@ from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import claim, money
 from sakk.core.errors import ResourceMissing
 from sakk.core.evm import checksum_address
+from sakk.core.payout import Initiator
 from sakk.core.refund import Refund, RefundStatus
 from sakk.core.search import SearchKind, like, read_search
 from sakk.flow import refund as flow
@@ -112,6 +113,7 @@ def renew(visit: Visit, refund: str) -> Page:
             claim_hash=claim.token_hash(token),
             expires_at=None,
             now=visit.now,
+            initiator=Initiator(visit.actor.key, visit.actor.person),
         )
     url = visit.settings.public_url + claim.claim_path(token)
     return Page("console/refund_made.html", {"refund": renewed, "url": url, "intent": None})

@@ -23,7 +23,7 @@ from sakk.core.errors import (
 from sakk.core.event import NewEvent
 from sakk.core.payin import PayIn
 from sakk.core.payment import PaymentStatus
-from sakk.core.payout import HoldStatus, MoneySource, PayoutStatus
+from sakk.core.payout import HoldStatus, Initiator, MoneySource, PayoutStatus
 from sakk.core.refund import FailureReason, Refund, RefundStatus
 from sakk.core.travel_rule import TravelRuleStatus
 from sakk.flow import fee
@@ -68,6 +68,8 @@ _WRITTEN = (
     "claimed_at",
     "canceled_at",
     "succeeded_at",
+    "initiator",
+    "initiator_person",
 )
 
 
@@ -166,8 +168,12 @@ def renew_claim(
     claim_hash: str,
     expires_at: datetime | None,
     now: datetime,
+    initiator: Initiator,
 ) -> Refund:
-    """Give a refund that waits for its payer a fresh link; the one before is worth nothing more."""
+    """Give a refund that waits for its payer a fresh link; the one before is worth nothing more.
+
+    Who takes the link may say where to, so who asks for it is who asked for the payout.
+    """
     refund = _found(connection, identifier, account_id=account_id, livemode=livemode)
     if refund.status != RefundStatus.requires_action:
         raise UnexpectedState(
@@ -175,6 +181,7 @@ def renew_claim(
             status=refund.status,
         )
     renewed = replace(refund, claim_hash=claim_hash, claim_expires_at=claim_expiry(expires_at, now))
+    renewed = _asked_by(renewed, initiator)
     write_refund(connection, renewed)
     return renewed
 
@@ -222,18 +229,25 @@ def cancel(
 
 
 def redirect(
-    connection: Connection, identifier: str, place: Place, *, livemode: bool, now: datetime
+    connection: Connection,
+    identifier: str,
+    place: Place,
+    *,
+    livemode: bool,
+    now: datetime,
+    initiator: Initiator,
 ) -> Refund:
     """The operator changes where a refund goes, before a transaction carries it.
 
-    Whatever was decided about the destination before, screening or approval, is decided again.
+    Whatever was decided about the destination before, screening or approval, is decided again; and
+    not by who names it, ``initiator``, who has asked for the payout from now on.
     """
     refund = _found(connection, identifier, account_id=None, livemode=livemode)
     if refund.status not in (RefundStatus.requires_action, RefundStatus.pending):
         raise UnexpectedState(f"This refund is {refund.status}: its destination is final.")
     if refund.hold != HoldStatus.held:
         raise UnexpectedState("This refund's money is just being reserved: try again in a moment.")
-    aimed = aim(connection, refund, place, now=now)
+    aimed = _asked_by(aim(connection, refund, place, now=now), initiator)
     if refund.payout is None:
         aimed = replace(dispatch(connection, aimed), claimed_at=refund.claimed_at or now)
     else:
@@ -244,6 +258,10 @@ def redirect(
     write_refund(connection, aimed)
     events.append(connection, [refund_event(aimed, event.REFUND_UPDATED)], now=now)
     return aimed
+
+
+def _asked_by(refund: Refund, initiator: Initiator) -> Refund:
+    return replace(refund, initiator=initiator.key, initiator_person=initiator.person)
 
 
 def fail_uncovered(connection: Connection, rows: Iterable[PayIn], *, now: datetime) -> None:
@@ -353,6 +371,8 @@ def _readdress(connection: Connection, refund: Refund) -> None:
                 "token_amount": refund.token_amount,
                 "fee": refund.fee or 0,
                 "destination": refund.destination,
+                "initiator": refund.initiator,
+                "initiator_person": refund.initiator_person,
                 "status": PayoutStatus.requested.value,
                 "screening": None,
                 "screened_at": None,
