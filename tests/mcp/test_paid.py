@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from eth_account import Account
@@ -24,6 +24,7 @@ from sakk.mcp.buyer import PAYMENT_META, RESPONSE_META, PayingTools
 from sakk.mcp.paid import PaidTools
 from sakk.paywall import Exact
 from sakk.paywall.errors import PaywallError
+from sakk.paywall.facilitator import Unknown
 from tests.paywall.conftest import NETWORK, PAY_TO, USDC, FakeFacilitator
 
 KEY = "0x" + "33" * 32
@@ -33,7 +34,9 @@ PRICE = 1_000
 class Weather:
     """A server with a paid tool and a free one, and how often each ran."""
 
-    def __init__(self, facilitator: FakeFacilitator) -> None:
+    def __init__(
+        self, facilitator: FakeFacilitator, settle: Literal["before", "after"] = "before"
+    ) -> None:
         self.server = MCPServer("weather")
         told: Any = facilitator
         offer = Exact(
@@ -45,6 +48,7 @@ class Weather:
             decimals=6,
             name="USDC",
             version="2",
+            settle=settle,
         )
         self.paid = PaidTools(self.server, offers=[offer])
         self.ran = 0
@@ -143,6 +147,26 @@ def test_a_copy_of_a_payment_never_reaches_the_tool(weather: Weather) -> None:
             lambda paying: paying.call_tool("forecast", {"city": "Basra"}, key="one"),
         )
     assert weather.ran == 1
+    assert wallet.log.spent() == PRICE
+
+
+def test_what_may_have_been_settled_after_the_tool_is_good_again(
+    facilitator: FakeFacilitator,
+) -> None:
+    weather, wallet = Weather(facilitator, "after"), Wallet(KEY)
+    facilitator.outcomes = [Unknown("Silence."), None]
+
+    def call() -> Any:
+        return run(
+            weather,
+            wallet,
+            lambda paying: paying.call_tool("forecast", {"city": "Basra"}, key="one"),
+        )
+
+    unclear, receipt = call()
+    assert (unclear.is_error, receipt.state) == (True, State.unknown)
+    served, receipt = call()
+    assert (served.is_error, receipt.state) == (False, State.paid)
     assert wallet.log.spent() == PRICE
 
 

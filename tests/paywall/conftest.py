@@ -171,7 +171,13 @@ class FakeFacilitator:
         return Verdict(is_valid=True, payer=PAYER)
 
     async def settle(
-        self, body: bytes, key: str, *, requirement: Requirement, payer: str | None
+        self,
+        body: bytes,
+        key: str,
+        *,
+        requirement: Requirement,
+        payer: str | None,
+        was_asked: bool = False,
     ) -> Settlement | Declined | Away | Unknown:
         nonce = _nonce(body)
         self.asked.append(("settle", nonce))
@@ -182,6 +188,8 @@ class FakeFacilitator:
         if self.outcomes:
             outcome: Any = self.outcomes.pop(0)
             if outcome is not None:
+                if isinstance(outcome, Declined) and was_asked:
+                    return Unknown("It was asked before.")
                 if isinstance(outcome, Unknown):
                     self.settled.setdefault(nonce, key)
                 return outcome  # type: ignore[no-any-return]

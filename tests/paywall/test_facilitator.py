@@ -23,7 +23,9 @@ HANG = object()
 Step = Any
 
 
-async def settle(steps: list[Step], *, echo: bool = False, seconds: float = 5.0) -> Any:
+async def settle(
+    steps: list[Step], *, echo: bool = False, seconds: float = 5.0, was_asked: bool = False
+) -> Any:
     """Settle at a facilitator that answers by a script; the outcome, and the keys it was sent."""
     keys: list[str] = []
 
@@ -41,13 +43,14 @@ async def settle(steps: list[Step], *, echo: bool = False, seconds: float = 5.0)
         headers = {"idempotency-key": keys[-1]} if echo else {}
         return web.Response(status=status, body=told, headers=headers)
 
-    return await _serving(handle, keys, seconds)
+    return await _serving(handle, keys, seconds, was_asked)
 
 
 async def _serving(
     handle: Callable[[web.Request], Awaitable[web.StreamResponse]],
     keys: list[str],
     seconds: float,
+    was_asked: bool,
 ) -> Any:
     application = web.Application()
     application.router.add_post("/x402/settle", handle)
@@ -61,7 +64,9 @@ async def _serving(
     )
     requirement = exact(FakeFacilitator()).requirement(1_000)
     try:
-        outcome = await facilitator.settle(b"{}", "key", requirement=requirement, payer=PAYER)
+        outcome = await facilitator.settle(
+            b"{}", "key", requirement=requirement, payer=PAYER, was_asked=was_asked
+        )
         return outcome, keys
     finally:
         await facilitator.close()
@@ -94,6 +99,14 @@ def test_it_is_asked_until_the_outcome_is_known(
     outcome, keys = run(settle(list(steps), echo=echo))
     assert isinstance(outcome, kind)
     assert keys == ["key"] * times
+
+
+@pytest.mark.parametrize(("echo", "kind"), [(False, Unknown), (True, Declined)])
+def test_a_refusal_of_what_was_asked_before_counts_from_who_knows_the_key(
+    echo: bool, kind: type
+) -> None:
+    outcome, _ = run(settle([REFUSED], echo=echo, was_asked=True))
+    assert isinstance(outcome, kind)
 
 
 @pytest.mark.parametrize(

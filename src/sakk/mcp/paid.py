@@ -140,7 +140,11 @@ async def _pass(
         return result
     response = taken.response
     if response is None:
-        settled = await taken.settle(is_whole=True)
+        try:
+            settled = await taken.settle(is_whole=True)
+        except BaseException:
+            taken.failed()
+            raise
         if isinstance(settled, Refusal):
             taken.failed()
             return refused(settled)

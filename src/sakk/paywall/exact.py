@@ -110,13 +110,14 @@ class Exact:
         """Take an authorisation: settle it, or where that comes after, verify it."""
         now = int(self._clock())
         authorisation = _read(sent.payload)
-        wrong = None if authorisation is None else authorisation.wrong(terms.requirement, now)
-        if wrong is not None:
-            return wrong
         # With what was asked: a settlement is never good for more than it was made for.
         digest = hashlib.sha256(
             msgspec.json.encode([terms.requirement, sent.payload], order="deterministic")
         ).digest()
+        wrong = None if authorisation is None else authorisation.wrong(terms.requirement, now)
+        # Whose coins moved in time is not to pay anew because the answer came late.
+        if wrong is not None and not (wrong.code == EXPIRED and self.used.is_settled(digest)):
+            return wrong
         # Of another family it is not known how long it could be used.
         expires = now + _UNREAD_SECONDS if authorisation is None else authorisation.expires
         try:
@@ -150,7 +151,17 @@ class Exact:
 class ExactTaken:
     """One authorisation, held by one request."""
 
-    __slots__ = ("_authorisation", "_body", "_claim", "_offer", "_terms", "payment", "response")
+    __slots__ = (
+        "_authorisation",
+        "_body",
+        "_claim",
+        "_is_unclear",
+        "_offer",
+        "_payload",
+        "_terms",
+        "payment",
+        "response",
+    )
 
     # Its coins moved, whatever the answer is.
     stands = True
@@ -167,8 +178,11 @@ class ExactTaken:
     ) -> None:
         self._offer = offer
         self._terms = terms
+        self._payload = sent.payload
         self._claim = claim
         self._authorisation = authorisation
+        # It was asked to be settled, and whether it was is not known.
+        self._is_unclear = False
         self._body = msgspec.json.encode(
             {
                 "x402Version": 2,
@@ -208,16 +222,18 @@ class ExactTaken:
     async def settled(self) -> Refusal | None:
         """Settle it now; what is left is to serve."""
         offer, claim = self._offer, self._claim
+        self._is_unclear = True
         outcome = await offer.facilitator.settle(
             self._body,
             claim.key,
             requirement=self._terms.requirement,
             payer=self.payment.payer or None,
+            was_asked=not claim.is_first,
         )
         if isinstance(outcome, Away):
             # Not known of an earlier request's, so that it is good again under the same key.
             if claim.is_first:
-                offer.used.forget(claim)
+                self._forget()
             else:
                 offer.used.end(claim, State.open)
             return Refusal(AUTHORITY_AWAY, outcome.message, 503, _RETRY_SECONDS)
@@ -231,14 +247,14 @@ class ExactTaken:
                 _RETRY_SECONDS,
             )
         if isinstance(outcome, Declined):
-            offer.used.forget(claim)
+            self._forget()
             return self._declined(outcome)
         self.payment.transaction = outcome.transaction
         self.payment.payer = outcome.payer or self.payment.payer
         self.response = encode_header(outcome).encode()
         if not offer.used.bind(claim, self._nonce(), self.response):
             # Two proofs of one nonce, and a facilitator that says yes to both.
-            offer.used.forget(claim)
+            self._forget()
             return Refusal(USED, "This authorisation was used already. Pay anew.")
         return None
 
@@ -258,11 +274,15 @@ class ExactTaken:
         """Nothing is left to do."""
 
     def failed(self) -> None:
-        """Good again when it was settled; forgotten when nothing was taken."""
-        if self.response is None:
-            self._offer.used.forget(self._claim)
+        """Good again when it was settled, or may have been; forgotten when nothing was taken."""
+        if self.response is None and not self._is_unclear:
+            self._forget()
         else:
             self._offer.used.end(self._claim, State.open)
+
+    def _forget(self) -> None:
+        self._is_unclear = False
+        self._offer.used.forget(self._claim)
 
     def _declined(self, outcome: Declined) -> Refusal:
         settlement = failed_response(
@@ -272,7 +292,12 @@ class ExactTaken:
 
     def _nonce(self) -> str | None:
         if self._authorisation is None:
-            return None
+            # Of a family whose payers sign a whole transaction: its id is of this payment alone,
+            # however the payload around it is written.
+            signs_whole = isinstance(self._payload.get("transaction"), str)
+            if not signs_whole or not self.payment.transaction:
+                return None
+            return f"{self._offer.network}|transaction|{self.payment.transaction}"
         who = f"{self._authorisation.payer}|{self._authorisation.nonce}"
         return f"{self._offer.network}|{self._offer.asset.lower()}|{who}"
 

@@ -113,10 +113,12 @@ class Facilitator:
         requirement: Requirement,
         payer: str | None,
         is_exact: bool = True,
+        was_asked: bool = False,
     ) -> Settlement | Declined | Away | Unknown:
         """Settle, and stay with it until the outcome is known or the time is over.
 
         ``is_exact``: it moves what the requirement says, and not what the payload says.
+        ``was_asked``: it was asked for before, and what became of that is not known.
         """
         deadline = time.monotonic() + self._settle_seconds
         was_unclear = False
@@ -135,7 +137,8 @@ class Facilitator:
                 outcome = _outcome(answer, requirement, payer, is_exact=is_exact)
                 if isinstance(outcome, Settlement):
                     return outcome
-                if isinstance(outcome, Declined) and (answer.echoes or not was_unclear):
+                was_lost = was_unclear or was_asked
+                if isinstance(outcome, Declined) and (answer.echoes or not was_lost):
                     return outcome
                 if isinstance(outcome, Declined):
                     return Unknown(

@@ -7,8 +7,9 @@ in memory when no file is named, and then for one process alone).
 
 A payment is here in one of three states. ``held``: somebody is at it. ``open``: it was settled, or
 may have been, and nothing was served for it: whoever presents it again goes on from there.
-``done``: it was served. What was refused is forgotten, so that it can be mended and sent again. A
-holder that died (a process that is not there any more) holds nothing.
+``done``: it was served. What is settled and not served outlives what was signed. What was refused
+is forgotten, so that it can be mended and sent again. A holder that died (a process that is not
+there any more) holds nothing.
 """
 
 import os
@@ -25,6 +26,8 @@ _COUNTED_EVERY: Final = 1_000
 # An authorisation that has expired is refused before it is looked up here; clocks differ.
 KEEP_SECONDS_MIN: Final = 120
 KEEP_SECONDS_MAX: Final = 366 * 24 * 3_600
+# What was settled and not served is good so much longer: its coins do not expire.
+SETTLED_SECONDS: Final = 7 * 24 * 3_600
 _BUSY_SECONDS_MAX: Final = 5.0
 _SWEPT_MAX: Final = 256
 # Numbers of processes come again; this does not.
@@ -58,6 +61,7 @@ class Claim:
     key: str
     settlement: bytes | None
     is_first: bool
+    keep: int
 
 
 class Used:
@@ -89,7 +93,7 @@ class Used:
                     "INSERT INTO payment VALUES (?, NULL, ?, ?, ?, NULL, ?)",
                     (digest, State.held, self._owner, key, keep),
                 )
-                return Claim(digest, key, None, is_first=True)
+                return Claim(digest, key, None, is_first=True, keep=keep)
             state, owner, key, settlement = row
             if state == State.done:
                 return State.done
@@ -99,7 +103,7 @@ class Used:
                 "UPDATE payment SET state = ?, owner = ? WHERE digest = ?",
                 (State.held, self._owner, digest),
             )
-            return Claim(digest, key, settlement, is_first=False)
+            return Claim(digest, key, settlement, is_first=False, keep=keep)
 
     def bind(self, claim: Claim, nonce: str | None, settlement: bytes | None = None) -> bool:
         """Write down whose nonce it is, and how it was settled.
@@ -109,17 +113,32 @@ class Used:
         try:
             with self._database as database:
                 database.execute(
-                    "UPDATE payment SET nonce = ?, settlement = ? WHERE digest = ?",
-                    (nonce, settlement, claim.digest),
+                    "UPDATE payment SET nonce = ?, settlement = ?, expires = ? WHERE digest = ?",
+                    (
+                        nonce,
+                        settlement,
+                        claim.keep if settlement is None else claim.keep + SETTLED_SECONDS,
+                        claim.digest,
+                    ),
                 )
         except sqlite3.IntegrityError:
             return False
         return True
 
+    def is_settled(self, digest: bytes) -> bool:
+        """Was it settled, and not served yet?"""
+        found = self._database.execute(
+            "SELECT settlement FROM payment WHERE digest = ? AND state != ?", (digest, State.done)
+        ).fetchone()
+        return found is not None and found[0] is not None
+
     def end(self, claim: Claim, state: State) -> None:
         """Let go of it: ``done`` when it was served, ``open`` when it is good again."""
         with self._database as database:
-            database.execute("UPDATE payment SET state = ? WHERE digest = ?", (state, claim.digest))
+            database.execute(
+                "UPDATE payment SET state = ?1, expires = iif(?2, ?3, expires) WHERE digest = ?4",
+                (state, state is State.done, claim.keep, claim.digest),
+            )
 
     def forget(self, claim: Claim) -> None:
         """It was refused, and nothing was taken."""
