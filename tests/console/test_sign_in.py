@@ -7,12 +7,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyotp
+import pytest
 
+from sakk.core.errors import StepUpRequired
 from sakk.core.invitation import InvitationKind
 from sakk.core.person import Person
 from sakk.core.sign_in import TRIES_MAX
+from sakk.core.site import Site
+from sakk.flow import credential as credentials
+from sakk.flow import password as passwords
+from sakk.flow import proof
 from sakk.flow import sign_in as sign_ins
 from sakk.store import person as persons
+from sakk.store.actor import acting
 from tests.console.authenticator import PRESENT, Authenticator
 from tests.console.browser import Browser, Got
 from tests.console.office import Office
@@ -234,3 +241,52 @@ def test_ones_own_passkeys(office: Office) -> None:
     stranger = office.browser(office.person("owner"))
     assert stranger.post(f"/console/security/passkeys/{ids[1]}/remove").status == 404
     assert by_passkey(office.browser(), second).status == 303
+
+
+def test_nothing_of_before_a_reset_outlives_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was under way when all that a person signs in by was ended comes too late."""
+    person, device = office.person("owner"), Authenticator()
+    browser = with_passkey(office, person, device)
+    browser.get("/console/security")
+    options = json.loads(browser.post("/console/step-up/options").body)
+    proved = browser.post("/console/security/passkeys/new", {"_passkey": device.get(options)})
+    assert proved.status == 200
+    options = json.loads(browser.post("/console/security/passkeys/options").body)
+    found = sign_ins.find(office.parts, browser.cookies["sakk"])
+    assert found is not None
+
+    def end() -> None:
+        with office.parts.database.begin() as connection:
+            credentials.end_credentials(connection, person.id, now=office.parts.clock())
+
+    def late(*given: Any) -> Any:
+        end()
+        return acting(*given)
+
+    # Between the answer of the passkey and the sign-in that it begins.
+    monkeypatch.setattr(proof, "acting", late)
+    assert by_passkey(office.browser(), device).status == 401
+    site = Site("localhost", ("http://localhost:8402",))
+    answer = Authenticator().create(options)
+    with pytest.raises(StepUpRequired):
+        credentials.add_passkey(office.parts, found, site, answer, name="Thief")
+    with pytest.raises(StepUpRequired):
+        credentials.renew_recovery_codes(office.parts, found)
+
+
+def test_a_password_that_was_changed_meanwhile_is_none(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = office.person("viewer")
+    _, _, codes = welcomed(office, person)
+
+    def late(*given: Any) -> Any:
+        hashed = passwords.hash_password(PASSWORD + "!")
+        with office.parts.database.begin() as connection:
+            persons.change(connection, person.id, {"password_hash": hashed})
+        return acting(*given)
+
+    monkeypatch.setattr(proof, "acting", late)
+    assert try_password(office.browser(), person.email, PASSWORD, codes[0]).status == 401

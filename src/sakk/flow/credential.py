@@ -9,13 +9,14 @@ from sqlalchemy import Connection
 
 from sakk.core.errors import ResourceMissing, UnexpectedState
 from sakk.core.passkey import Passkey, Purpose
-from sakk.core.person import Person
+from sakk.core.person import Actor, Person
 from sakk.core.sign_in import check_password
 from sakk.core.site import Site
 from sakk.flow import passkey as passkeys
 from sakk.flow import password as passwords
 from sakk.flow.context import Parts
 from sakk.flow.sign_in import SignedIn
+from sakk.flow.step_up import StepUp, acting_person, check
 from sakk.store import passkey as store
 from sakk.store import person as persons
 from sakk.store import sign_in as sign_ins
@@ -27,7 +28,7 @@ def add_passkey(
     """Keep a new passkey of a person's; StepUpFailed for an answer that does not hold."""
     now = parts.clock()
     with parts.database.begin() as connection:
-        person = _locked(connection, signed_in)
+        person = _locked(parts, connection, signed_in, now=now)
         return passkeys.register(
             parts,
             connection,
@@ -45,7 +46,7 @@ def remove_passkey(parts: Parts, signed_in: SignedIn, identifier: str) -> None:
     """End a passkey; the last one only where a password is left to sign in by."""
     now = parts.clock()
     with parts.database.begin() as connection:
-        person = _locked(connection, signed_in)
+        person = _locked(parts, connection, signed_in, now=now)
         own = store.of_person(connection, person.id)
         if identifier not in {each.id for each in own}:
             raise ResourceMissing(
@@ -63,7 +64,7 @@ def set_password(parts: Parts, signed_in: SignedIn, password: str) -> None:
     hashed = passwords.hash_password(password)
     now = parts.clock()
     with parts.database.begin() as connection:
-        locked = _locked(connection, signed_in)
+        locked = _locked(parts, connection, signed_in, now=now)
         if not locked.totp_confirmed:
             raise UnexpectedState("Set up one-time codes first: a password needs them besides.")
         persons.change(connection, locked.id, {"password_hash": hashed})
@@ -74,7 +75,7 @@ def renew_recovery_codes(parts: Parts, signed_in: SignedIn) -> list[str]:
     """Ten fresh recovery codes; those before are worth nothing."""
     now = parts.clock()
     with parts.database.begin() as connection:
-        person = _locked(connection, signed_in)
+        person = _locked(parts, connection, signed_in, now=now)
         return passwords.new_recovery_codes(parts, connection, person.id, now=now)
 
 
@@ -94,8 +95,12 @@ def _has_password(person: Person) -> bool:
     return person.password_hash is not None and person.totp_confirmed
 
 
-def _locked(connection: Connection, signed_in: SignedIn) -> Person:
-    person = signed_in.person
-    found = persons.find(connection, person.id, livemode=person.livemode, lock=True)
-    assert found is not None
-    return found
+def _locked(parts: Parts, connection: Connection, signed_in: SignedIn, *, now: datetime) -> Person:
+    """The person, locked; StepUpRequired where their sign-in has ended since it was found.
+
+    Whoever ends all that a person signs in by holds the same lock: nothing is added after that.
+    """
+    by = Actor(signed_in.sign_in.id, signed_in.person.id)
+    person = acting_person(connection, by, livemode=signed_in.person.livemode)
+    check(parts, connection, person, StepUp(sign_in=by.key), message=None, now=now)
+    return person

@@ -166,9 +166,9 @@ def authenticate(
         credential_id = base64url_to_bytes(str(document["id"]))
         found = store.by_credential(connection, credential_id)
         if found is None:
-            raise _unknown()
+            raise unknown()
     except (WebAuthnException, ValueError, KeyError, TypeError) as error:
-        raise _unknown() from error
+        raise unknown() from error
     count = check_assertion(site, document, challenge, found)
     store.change(connection, found.id, {"sign_count": count, "used_at": now})
     return found
@@ -194,10 +194,10 @@ def check_assertion(
             require_user_verification=True,
         )
     except (WebAuthnException, ValueError, KeyError, TypeError) as error:
-        raise _unknown() from error
+        raise unknown() from error
     is_shared = verified.credential_device_type == CredentialDeviceType.MULTI_DEVICE
     if is_shared != passkey.backed_up:
-        raise _unknown()
+        raise unknown()
     return verified.new_sign_count
 
 
@@ -208,7 +208,8 @@ def _check_own_page(document: dict[str, Any]) -> None:
         raise ValueError("answered in a frame of another origin")
 
 
-def _unknown() -> StepUpFailed:
+def unknown() -> StepUpFailed:
+    """What is said of a passkey that is none, or none any more."""
     return StepUpFailed("This passkey is not known here, or was removed.")
 
 

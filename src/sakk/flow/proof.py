@@ -23,6 +23,7 @@ from sakk.flow import sign_in as sign_ins
 from sakk.flow.context import Parts
 from sakk.flow.sign_in import Begun, Device, SignedIn
 from sakk.flow.step_up import StepUp, check, count_try
+from sakk.store import passkey as passkey_store
 from sakk.store import person as persons
 from sakk.store import sign_in as store
 from sakk.store.actor import acting
@@ -71,6 +72,9 @@ def by_passkey(
     with acting(f"{passkey.person}/{passkey.id}", ""), parts.database.begin() as connection:
         person = persons.find(connection, passkey.person, livemode=passkey.livemode, lock=True)
         assert person is not None
+        # All that they sign in by may have ended since it answered.
+        if passkey.id not in {each.id for each in passkey_store.of_person(connection, person.id)}:
+            raise passkeys.unknown()
         return sign_ins.begin(
             connection, person, SignInMethod.passkey, device, now=now, replaces=replaces
         )
@@ -139,6 +143,11 @@ def _with_code(
     with acting(person.id, ""), parts.database.begin() as connection:
         locked = persons.find(connection, person.id, livemode=person.livemode, lock=True)
         assert locked is not None
+        # Another password may be in its place since it was looked at.
+        if locked.password_hash != person.password_hash and not passwords.holds(
+            locked.password_hash, given.password
+        ):
+            raise StepUpFailed("This is no code.")
         if is_code:
             check(parts, connection, locked, step, message=None, now=now)
             method = SignInMethod.password
