@@ -222,9 +222,12 @@ def test_an_admin_proposes_a_person_and_cannot_approve_them(api: Api, admin: Col
         "roles": ["approver", "viewer"],
         "new_key": True,
         "public_key": None,
+        "resets": False,
+        "digest": made["proposal"]["digest"],
     }
     path = f"/v1/persons/{made['id']}"
-    assert refused(api, f"{path}/approve", {"code": "000000"}, admin.key) == (403, "same_person")
+    yes = {"digest": made["proposal"]["digest"], "code": "000000"}
+    assert refused(api, f"{path}/approve", yes, admin.key) == (403, "same_person")
     assert refused(api, path, {"roles": ["admin"]}, admin.key) == (400, "unexpected_state")
     assert call(api, "POST", f"{path}/suspend", {}, admin.key)["state"] == "suspended"
 

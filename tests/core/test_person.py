@@ -19,6 +19,7 @@ from sakk.core.person import (
     check_public_key,
     counted,
     is_locked,
+    proposal_digest,
     public_person,
     totp_step,
     totp_uri,
@@ -145,10 +146,22 @@ def test_what_is_shown_holds_no_secret() -> None:
         "roles": ["admin"],
         "new_key": True,
         "public_key": None,
+        "resets": False,
+        "digest": proposal_digest(replace(JANE, proposal=proposal)),
     }
     assert shown["second_factor"] is True
     assert "sealed" not in repr(shown)
     assert public_person(JANE)["proposal"] is None
+    proposals = [
+        proposal,
+        proposal | {"by": "per_3"},
+        proposal | {"roles": ["viewer"]},
+        proposal | {"key_hash": "ac"},
+        proposal | {"public_key": "ad"},
+        proposal | {"resets": True},
+    ]
+    digests = {proposal_digest(replace(JANE, proposal=each)) for each in proposals}
+    assert len(digests) == len(proposals)
 
 
 def test_who_owns_administers_too_and_who_stands_in_accounts_has_no_power() -> None:

@@ -14,7 +14,7 @@ from sakk.core.account import AccountKind
 from sakk.core.api_key import token_hash
 from sakk.core.approval import content_digest
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus, approved_content
-from sakk.core.person import STEP_SECONDS, Actor
+from sakk.core.person import STEP_SECONDS, Actor, proposal_digest
 from sakk.core.policy import (
     PREFIX,
     PolicyVersion,
@@ -162,13 +162,8 @@ class Desk:
             actor=first.actor,
             livemode=False,
         )
-        person.approve(
-            self.parts,
-            proposed.id,
-            actor=second.actor,
-            livemode=False,
-            step_up=StepUp(code=second.code()),
-        )
+        word = Word(second.actor, StepUp(code=second.code()), proposal_digest(proposed))
+        person.approve(self.parts, proposed.id, word, livemode=False)
         member = Member(self, proposed.id, "", self.actor_of(token), token)
         member.enrol()
         member.confirm()

@@ -23,7 +23,7 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.freeze import Freeze, FreezeOrigin, Lift, message_of
-from sakk.core.person import Actor
+from sakk.core.person import Actor, proposal_digest
 from sakk.flow import freeze as flow
 from sakk.flow import person
 from sakk.flow.step_up import StepUp
@@ -181,9 +181,8 @@ def test_an_approvers_key_is_replaced_by_two_people(desk: Desk) -> None:
     assert (proposed.public_key, proposed.proposal["public_key"]) == (first, second)
 
     def approve(by: Member) -> Any:
-        return person.approve(
-            desk.parts, ann.id, actor=by.actor, livemode=False, step_up=StepUp(code=by.code())
-        )
+        word = Word(by.actor, StepUp(code=by.code()), proposal_digest(proposed))
+        return person.approve(desk.parts, ann.id, word, livemode=False)
 
     with pytest.raises(SamePerson):
         approve(ann)

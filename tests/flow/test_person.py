@@ -1,10 +1,11 @@
 """Persons: the first two by the machine, every other by two admins, and keys of their own."""
 
 import pytest
-from tests.flow.policing import OPERATOR_KEY, VAULT, Desk
+from tests.flow.policing import OPERATOR_KEY, VAULT, Desk, Member
 
 from sakk.core.api_key import token_hash
 from sakk.core.errors import (
+    ApprovalStale,
     Misconfigured,
     ParameterInvalid,
     PermissionDenied,
@@ -14,10 +15,11 @@ from sakk.core.errors import (
     StepUpRequired,
     UnexpectedState,
 )
-from sakk.core.person import Actor, Person
+from sakk.core.person import Actor, Person, proposal_digest
 from sakk.flow import person as flow
 from sakk.flow.person import Introduction
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.store import api_key as api_keys
 from sakk.store import person as persons
 from sakk.store.database import Database
@@ -40,6 +42,11 @@ def introduce(desk: Desk, by: Actor, name: str = "carl", *roles: str) -> tuple[P
         livemode=False,
     )
     return proposed, token
+
+
+def word_of(member: Member, shown: Person) -> Word:
+    """A member's yes to what was proposed for somebody, as it was shown."""
+    return Word(member.actor, StepUp(code=member.code()), proposal_digest(shown))
 
 
 def found(desk: Desk, identifier: str) -> Person:
@@ -70,9 +77,8 @@ def test_a_person_is_made_by_two(desk: Desk) -> None:
         assert api_keys.find_principal(connection, token_hash(token)) is None
 
     def approve(by: Actor, code: str | None) -> Person:
-        return flow.approve(
-            desk.parts, proposed.id, actor=by, livemode=False, step_up=StepUp(code=code)
-        )
+        word = Word(by, StepUp(code=code), proposal_digest(proposed))
+        return flow.approve(desk.parts, proposed.id, word, livemode=False)
 
     with pytest.raises(SamePerson):
         approve(first.actor, first.code())
@@ -124,11 +130,7 @@ def test_more_power_takes_two_and_a_new_key_ends_the_old(desk: Desk) -> None:
     # Until it is approved everything is as before.
     assert found(desk, carl.id).roles == ["viewer"]
     changed = flow.approve(
-        desk.parts,
-        carl.id,
-        actor=second.actor,
-        livemode=False,
-        step_up=StepUp(code=second.code()),
+        desk.parts, carl.id, word_of(second, found(desk, carl.id)), livemode=False
     )
     assert (changed.roles, changed.totp_confirmed) == (["approver"], False)
     assert desk.actor_of(token).person == carl.id
@@ -150,13 +152,33 @@ def test_a_proposal_about_oneself_is_not_approved_by_oneself(desk: Desk) -> None
         key_last4="0000",
     )
     with pytest.raises(SamePerson):
-        flow.approve(
+        flow.approve(desk.parts, second.id, word_of(second, found(desk, second.id)), livemode=False)
+
+
+def test_what_is_approved_is_what_was_shown(desk: Desk) -> None:
+    """Who proposes proposes again a moment before: a key of their own for another person."""
+    first, second = desk.admins()
+    shown, _ = introduce(desk, first.actor)
+    approved = flow.approve(desk.parts, shown.id, word_of(second, shown), livemode=False)
+    _, hashed = flow.new_token(livemode=False)
+
+    def propose(key_hash: str | None) -> Person:
+        return flow.propose_change(
             desk.parts,
-            second.id,
-            actor=second.actor,
+            approved.id,
+            actor=first.actor,
             livemode=False,
-            step_up=StepUp(code=second.code()),
+            roles=["viewer"],
+            key_hash=key_hash,
+            key_last4="abcd",
         )
+
+    shown = propose(None)
+    propose(hashed)
+    with pytest.raises(ApprovalStale):
+        flow.approve(desk.parts, shown.id, word_of(second, shown), livemode=False)
+    with desk.database.begin() as connection:
+        assert api_keys.find_principal(connection, bytes.fromhex(hashed)) is None
 
 
 def test_a_suspended_person_is_so_for_ever(desk: Desk) -> None:
@@ -179,11 +201,7 @@ def test_a_suspended_person_is_so_for_ever(desk: Desk) -> None:
             key_last4="0000",
         ),
         lambda: flow.approve(
-            desk.parts,
-            carl.id,
-            actor=second.actor,
-            livemode=False,
-            step_up=StepUp(code=second.code()),
+            desk.parts, carl.id, word_of(second, found(desk, carl.id)), livemode=False
         ),
         lambda: carl.enrol(),
     ):

@@ -13,6 +13,7 @@ from sakk.core.errors import ResourceMissing
 from sakk.core.role import OWN, Role
 from sakk.flow import person as flow
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.store import person as store
 from sakk.store.page import fetch_page
 
@@ -63,6 +64,13 @@ class StepUpParameters(Parameters):
     code: Code | None = None
 
 
+class ApprovalParameters(Parameters):
+    """The ``digest`` of the proposal that was shown, and a fresh ``code`` of the caller's."""
+
+    digest: Hash
+    code: Code | None = None
+
+
 class CodeParameters(Parameters):
     """The one-time code that the new second factor shows now."""
 
@@ -83,6 +91,8 @@ class Proposal(Shape):
     roles: list[Role]
     new_key: bool
     public_key: str | None
+    resets: Annotated[bool, Field(description="All that they sign in by ends.")]
+    digest: Annotated[str, Field(description="Of all of it: what is approved is what was shown.")]
 
 
 class PersonShape(Shape):
@@ -200,15 +210,10 @@ def update(context: Context, person: str, body: PersonUpdate) -> Document:
     operator_only=True,
     two_steps=True,
 )
-def approve(context: Context, person: str, body: StepUpParameters) -> Document:
-    """Approve what another admin proposed for a person, with a fresh one-time code."""
-    approved = flow.approve(
-        context.parts,
-        person,
-        actor=context.actor,
-        livemode=context.livemode,
-        step_up=StepUp(code=body.code),
-    )
+def approve(context: Context, person: str, body: ApprovalParameters) -> Document:
+    """Approve what another admin proposed for a person, by its digest and a fresh code."""
+    word = Word(context.actor, StepUp(code=body.code), body.digest)
+    approved = flow.approve(context.parts, person, word, livemode=context.livemode)
     return rules.public_person(approved)
 
 

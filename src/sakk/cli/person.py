@@ -11,12 +11,13 @@ from sakk.cli.mode import Live
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.api_key import SHOWN_CHARACTERS
-from sakk.core.person import PREFIX, Actor, Person, public_person
+from sakk.core.person import PREFIX, Actor, Person, proposal_digest, public_person
 from sakk.core.role import Role
 from sakk.flow import invitation as invitations
 from sakk.flow import person as flow
 from sakk.flow.context import Parts
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.runtime.vault import make_vault
 from sakk.runtime.wiring import public_url
 from sakk.store import person as store
@@ -118,7 +119,7 @@ def show(live: Live = False, as_json: Json = False) -> None:
         print_json([public_person(row) for row in rows])
         return
     print_table(
-        ["id", "name", "roles", "state", "second factor", "proposed"],
+        ["id", "name", "roles", "state", "second factor", "proposed", "digest"],
         [
             [
                 row.id,
@@ -127,6 +128,7 @@ def show(live: Live = False, as_json: Json = False) -> None:
                 row.state,
                 "yes" if row.totp_confirmed else "no",
                 "" if row.proposal is None else ",".join(row.proposal["roles"]),
+                proposal_digest(row) or "",
             ]
             for row in rows
         ],
@@ -156,10 +158,16 @@ def propose(
 
 
 @app.command()
-def approve(person: Who, code: Code = None, live: Live = False) -> None:
+def approve(
+    person: Who,
+    digest: Annotated[str, typer.Argument(help="Of the proposal, as `sakk persons list` has it.")],
+    code: Code = None,
+    live: Live = False,
+) -> None:
     """Approve what another admin proposed for a person."""
     with _acting(live) as (parts, actor):
-        _say(flow.approve(parts, person, actor=actor, livemode=live, step_up=StepUp(code=code)))
+        word = Word(actor, StepUp(code=code), digest)
+        _say(flow.approve(parts, person, word, livemode=live))
 
 
 @app.command()

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
-from sakk.core.person import NAME_LENGTH_MAX, PREFIX
+from sakk.core.person import NAME_LENGTH_MAX, PREFIX, proposal_digest
 from sakk.core.role import ACCOUNT_ROLES, Role
 from sakk.flow import invitation as invitations
 from sakk.flow import membership as flow
@@ -88,11 +89,9 @@ def invite(visit: Visit, form: InviteForm) -> Page:
     return _invited(visit, made)
 
 
-def approve(visit: Visit, person: str) -> Redirect:
+def approve(visit: Visit, person: str, form: ConfirmForm) -> Redirect:
     """Approve what another admin proposed."""
-    people.approve(
-        visit.parts, person, actor=visit.actor, livemode=visit.livemode, step_up=visit.step_up
-    )
+    people.approve(visit.parts, person, yes_to(visit, form), livemode=visit.livemode)
     return Redirect(PATH, visit.words.gettext("Approved."))
 
 
@@ -174,6 +173,7 @@ def _page(visit: Visit, rejected: Rejected | None = None) -> Page:
         "rows": rows,
         "in_account": visit.account_id is not None,
         "roles": [role.value for role in (Role if visit.account_id is None else ACCOUNT_ROLES)],
+        "digest": proposal_digest,
         "words": {"role": ROLES, "state": STATES},
         "may_write": visit.may("persons", "write"),
         "typed": {} if rejected is None else rejected.values,

@@ -18,6 +18,7 @@ from typing import Any, Final
 import pyotp
 
 from sakk.core.errors import ParameterInvalid
+from sakk.core.proposal import digest_words
 from sakk.core.role import powers
 
 PREFIX: Final = "per"
@@ -172,6 +173,24 @@ def counted(person: Person, now: datetime) -> tuple[int, datetime | None]:
     return 0, now + LOCKED_FOR
 
 
+def proposal_digest(person: Person) -> str | None:
+    """What another admin approves, by SHA-256; None where nothing is proposed."""
+    proposal = person.proposal
+    if proposal is None:
+        return None
+    return digest_words(
+        (
+            "person.1",
+            person.id,
+            proposal["by"],
+            proposal["key_hash"] or "",
+            proposal.get("public_key") or "",
+            "resets" if proposal.get("resets") else "",
+            *proposal["roles"],
+        )
+    )
+
+
 def public_person(person: Person) -> dict[str, Any]:
     """The API's object ``person``: never the secret, nor the hash of a key."""
     proposal = person.proposal
@@ -189,6 +208,8 @@ def public_person(person: Person) -> dict[str, Any]:
             "roles": proposal["roles"],
             "new_key": proposal["key_hash"] is not None,
             "public_key": proposal.get("public_key"),
+            "resets": bool(proposal.get("resets")),
+            "digest": proposal_digest(person),
         },
         "public_key": person.public_key,
         "second_factor": person.totp_confirmed,

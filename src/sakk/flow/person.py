@@ -24,6 +24,7 @@ from sakk.core.api_key import (
     token_prefix,
 )
 from sakk.core.errors import (
+    ApprovalStale,
     ParameterInvalid,
     PermissionDenied,
     ResourceMissing,
@@ -42,6 +43,7 @@ from sakk.core.person import (
     check_details,
     check_key_hash,
     check_public_key,
+    proposal_digest,
     public_person,
     totp_step,
     totp_uri,
@@ -50,6 +52,7 @@ from sakk.core.role import Role, check_grant, read_roles
 from sakk.flow.context import Parts
 from sakk.flow.credential import end_credentials
 from sakk.flow.step_up import StepUp, acting_person, check, count_try
+from sakk.flow.word import Word, weighing
 from sakk.store import account as accounts
 from sakk.store import api_key as keys
 from sakk.store import event as events
@@ -215,15 +218,14 @@ def propose_change(
     return person
 
 
-def approve(
-    parts: Parts, identifier: str, *, actor: Actor, livemode: bool, step_up: StepUp
-) -> Person:
-    """Another admin approves what was proposed for a person; a fresh code is needed."""
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+def approve(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Person:
+    """Another admin approves what was proposed for a person; a fresh code is needed.
+
+    ApprovalStale where it is not what they were shown: who proposes may propose again.
+    """
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         person = locked_person(connection, identifier, livemode=livemode)
-        by = admin_of(connection, actor, livemode=livemode)
+        by = admin_of(connection, word.actor, livemode=livemode)
         proposal = person.proposal
         if proposal is None or person.state == PersonState.suspended:
             raise UnexpectedState("Nothing is proposed for this person.")
@@ -231,7 +233,11 @@ def approve(
             raise SamePerson(
                 "Neither who proposed it nor whom it is about approves it: another admin does."
             )
-        check(parts, connection, by, step_up, message=None, now=now)
+        if word.digest != proposal_digest(person):
+            raise ApprovalStale(
+                "This is not the proposal that you were shown: look at it again.", param="digest"
+            )
+        check(parts, connection, by, word.step_up, message=None, now=now)
         values: dict[str, Any] = {
             "roles": proposal["roles"],
             "state": PersonState.active.value,
