@@ -6,6 +6,8 @@ import pytest
 
 from sakk.core.breach import Guard
 from sakk.core.errors import Misconfigured
+from sakk.core.peer import client_address
+from sakk.runtime.edge import checkout_settings, console_settings
 from sakk.runtime.settings import (
     INTERNAL_NAMES,
     Settings,
@@ -13,6 +15,7 @@ from sakk.runtime.settings import (
     reference,
     unknown_variables,
 )
+from sakk.runtime.wiring import api_settings
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +105,18 @@ def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_freezes_by_itself(given: str | None, sandbox: bool, guard: Guard) -> None:
     assert load_settings(freeze_on_breach=given, sandbox=sandbox).guard is guard
+
+
+def test_every_door_believes_the_same_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAKK_TRUSTED_PROXIES", "10.0.0.0/8, ::1")
+    settings = load_settings()
+    doors = (api_settings(settings), console_settings(settings), checkout_settings(settings, None))
+    for door in doors:
+        seen = [
+            client_address(peer, "203.0.113.9, 198.51.100.7", door.trusted_proxies)
+            for peer in ("10.1.2.3", "::1", "192.0.2.1")
+        ]
+        assert seen == ["198.51.100.7", "198.51.100.7", "192.0.2.1"]
+    monkeypatch.setenv("SAKK_TRUSTED_PROXIES", "10.0.0.1/8")
+    with pytest.raises(Misconfigured, match="no IP address or network"):
+        load_settings()

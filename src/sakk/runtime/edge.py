@@ -73,22 +73,10 @@ def application() -> ASGIApp:
 
 def _with_pages(api: ASGIApp, parts: Parts, settings: Settings) -> ASGIApp:
     """The API, and the pages beside it under their own paths."""
-    console = Console(
-        parts,
-        ConsoleSettings(
-            public_url=public_url(settings),
-            sandbox=settings.sandbox,
-            scopes=tuple(sorted({*scopes(ROUTES), X402_SCOPE})),
-        ),
-        processes=settings.api_workers,
-    )
+    console = Console(parts, console_settings(settings), processes=settings.api_workers)
+    test_payer = _test_payer(parts, settings) if settings.sandbox else None
     checkout = Checkout(
-        parts,
-        CheckoutSettings(
-            public_url=public_url(settings),
-            test_payer=_test_payer(parts, settings) if settings.sandbox else None,
-        ),
-        processes=settings.api_workers,
+        parts, checkout_settings(settings, test_payer), processes=settings.api_workers
     )
 
     async def any_of(scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,6 +90,23 @@ def _with_pages(api: ASGIApp, parts: Parts, settings: Settings) -> ASGIApp:
             checkout.close()
 
     return any_of
+
+
+def console_settings(settings: Settings) -> ConsoleSettings:
+    """Where the console is reached, and what is offered there."""
+    return ConsoleSettings(
+        public_url=public_url(settings),
+        sandbox=settings.sandbox,
+        trusted_proxies=settings.proxies,
+        scopes=tuple(sorted({*scopes(ROUTES), X402_SCOPE})),
+    )
+
+
+def checkout_settings(settings: Settings, test_payer: TestPayer | None) -> CheckoutSettings:
+    """Where payers reach the checkout; ``test_payer``: who pays in a sandbox."""
+    return CheckoutSettings(
+        public_url=public_url(settings), trusted_proxies=settings.proxies, test_payer=test_payer
+    )
 
 
 def _test_payer(parts: Parts, settings: Settings) -> TestPayer:

@@ -6,6 +6,7 @@ documents is generated from here.
 
 import os
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -73,6 +74,12 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^\s/]+(/[^\s]*)?$",
         description="Address by which payers and merchants reach this server, for links. "
         "`http://host:port` by default.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="IP addresses or networks of the proxies in front, by commas: what they say in "
+        "`X-Forwarded-For` is where a request comes from. Without it everybody who comes through a "
+        "proxy counts as one.",
     )
     api_workers: int = Field(default=1, ge=1, le=64, description="Worker processes of the API.")
     api_rate_limit_per_second: int = Field(
@@ -196,7 +203,20 @@ class Settings(BaseSettings):
             raise ValueError("DATABASE_URL must begin with postgresql://")
         if self.webhook_allow_loopback and not self.sandbox:
             raise ValueError("SAKK_WEBHOOK_ALLOW_LOOPBACK is for the sandbox alone: unset it")
+        for each in self.proxies:
+            try:
+                ip_network(each)
+            except ValueError:
+                raise ValueError(
+                    f"SAKK_TRUSTED_PROXIES: {each!r} is no IP address or network: write them as"
+                    " 10.0.0.0/8,::1"
+                ) from None
         return self
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The networks of the proxies in front."""
+        return tuple(each.strip() for each in self.trusted_proxies.split(",") if each.strip())
 
     @property
     def banks(self) -> Path:

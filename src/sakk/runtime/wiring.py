@@ -97,6 +97,7 @@ def api_settings(settings: Settings) -> ApiSettings:
     return ApiSettings(
         rate_limit_per_second=limit or None,
         processes=settings.api_workers + (settings.ledger_port is not None),
+        trusted_proxies=settings.proxies,
         public_url=public_url(settings),
         webhook_allow_loopback=settings.webhook_allow_loopback,
         x402_any_recipient=settings.sandbox,
