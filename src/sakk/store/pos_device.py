@@ -104,7 +104,7 @@ def takings(
             day,
             func.count().label("asked"),
             func.count(paid.succeeded_at).label("paid"),
-            func.sum(paid.amount_received + paid.amount_credited).label("taken"),
+            func.sum(paid.amount_received).label("taken"),
             func.sum(paid.amount_refunded).label("given_back"),
         )
         .join(payment_intents, paid.id == sale.payment_intent)
