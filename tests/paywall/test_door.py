@@ -2,13 +2,14 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from sakk.paywall import Asked, Metered, Paywall, PaywallError, Price, Route
 from sakk.paywall.errors import PaywallAway
 from sakk.paywall.price import parse_price
-from sakk.paywall.route import Routes, canonical
+from sakk.paywall.route import AmbiguousPath, Routes, canonical
 from sakk.paywall.terms import terms_of
 
 from .authority import session
@@ -38,7 +39,8 @@ def door(app: Any, facilitator: FakeFacilitator, routes: list[Route], **more: An
         ("GET /paid", "GET", "/../paid", True),
         ("GET /paid", "GET", "\\paid", True),
         ("GET /paid", "GET", "/paid/more", False),
-        ("GET /paid", "GET", "/PAID", False),
+        ("GET /paid", "GET", "/PAID", True),
+        ("GET /Weather/{city}", "GET", "/weather/oslo", True),
         ("GET /", "GET", "/", True),
         ("GET /", "GET", "/x", False),
         ("GET /weather/{city}", "GET", "/weather/oslo", True),
@@ -74,6 +76,61 @@ def test_a_host_limits_a_pattern() -> None:
     assert routes.find("GET", "/", "API.shop.test:8000") is not None
     assert routes.find("GET", "/", "shop.test") is None
     assert routes.find("GET", "/", None) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "price"),
+    [
+        # An application that looks for slashes first finds one segment here.
+        (b"/weather/oslo%2Fnow", "$1"),
+        (b"/weather/oslo%2f..%2F..%2Fx%2Fy", "$1"),
+        (b"/weather/x%3B/../../y", None),
+        # One that resolves nothing finds what is dear here, one that does what is free.
+        (b"/dear/7/../../free", "$10"),
+        (b"/FREE", "$0.1"),
+        (b"/free", None),
+        (b"/Free/", "$0.1"),
+        # At two prices, as it is read.
+        (b"/dear/7/../../weather/oslo", AmbiguousPath),
+        (b"/DEAR/7", AmbiguousPath),
+        (b"/dear/7%2F..%2F..%2Fany", AmbiguousPath),
+        (b"/dear%2Fany", AmbiguousPath),
+        (b"/weather/..%5Cx", AmbiguousPath),
+    ],
+)
+def test_nobody_chooses_by_its_spelling_what_a_path_costs(raw: bytes, price: Any) -> None:
+    routes = Routes(
+        [
+            Route("/weather/{city}", "$1"),
+            Route("/free", None),
+            Route("/y", None),
+            Route("/dear/*", "$10"),
+            Route("/{any}", "$0.1"),
+            Route("/{any}/7", "$0.1"),
+        ]
+    )
+    path = unquote(raw.decode())
+    for _ in range(2):
+        try:
+            found: Any = routes.find("GET", path, None, raw)
+        except AmbiguousPath:
+            found = AmbiguousPath
+        assert (found if found in (None, AmbiguousPath) else found.route.price) == price
+
+
+def test_a_path_at_two_prices_is_not_served(facilitator: FakeFacilitator) -> None:
+    app = Counter()
+    routes = [Route("/dear/*", "$10"), Route("/*", "$1")]
+    shop = Paywall(app, routes=routes, offers=[exact(facilitator)])
+    reply = run(ask(shop, "/dear/7/../../x"))
+    assert (reply.status, app.calls) == (400, 0)
+
+
+def test_a_price_function_sees_what_an_escaped_slash_stands_for() -> None:
+    routes = Routes([Route("/files/{name}", "$1")])
+    found = routes.find("GET", "/files/a/b", None, b"/files/a%2Fb")
+    assert found is not None
+    assert routes.parameters(found, "/files/a/b", b"/files/a%2Fb") == {"name": "a/b"}
 
 
 def test_paths_are_read_leniently() -> None:

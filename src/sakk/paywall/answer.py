@@ -9,8 +9,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
+import msgspec
+
 from sakk.paywall.errors import Refusal
-from sakk.paywall.payment import Taken
+from sakk.paywall.payment import Answered, Taken
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -227,3 +229,29 @@ def _count(taken: Taken, value: bytes) -> None:
     payment = taken.payment
     if payment.units_max is not None and value.isdigit() and len(value) <= 19:
         payment.units_used = min(payment.units_max, int(value))
+
+
+async def send_answered(send: Send, answered: Answered) -> None:
+    """What the payer asked of the door itself is done."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(answered.body)),
+        (b"cache-control", b"no-store"),
+        (b"payment-response", answered.response),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answered.body})
+
+
+async def send_refusal(send: Send, refusal: Refusal) -> None:
+    """It is not the payment's fault: the same payment may be sent again."""
+    body = msgspec.json.encode({"error": refusal.code, "message": refusal.message})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    if refusal.retry_after_seconds is not None:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after_seconds))
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

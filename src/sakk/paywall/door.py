@@ -22,10 +22,11 @@ import msgspec
 
 from sakk.client.x402 import HEADER_BYTES_MAX, Requirement, Resource
 from sakk.paywall import escrow, quote
-from sakk.paywall.answer import Receive, Send, answer_to
+from sakk.paywall.answer import Receive, Send, answer_to, send_answered, send_refusal
 from sakk.paywall.challenge import answer_of, challenge_of, is_browser, language_of
 from sakk.paywall.charge import AuthorityAway
 from sakk.paywall.errors import (
+    AMBIGUOUS,
     AUTHORITY_AWAY,
     NO_SUCH_OFFER,
     UNREADABLE,
@@ -35,7 +36,16 @@ from sakk.paywall.errors import (
 )
 from sakk.paywall.escrow import Escrow
 from sakk.paywall.payment import Answered, Clock, Offer, Payment, Sent, Taken, Terms
-from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
+from sakk.paywall.route import (
+    AmbiguousPath,
+    Asked,
+    Found,
+    Pricing,
+    Route,
+    Routes,
+    describe,
+    is_preflight,
+)
 from sakk.paywall.session import Answering, Call, Calling, Session, away, decoded, read_call
 from sakk.paywall.terms import corrected, is_same, terms_of
 
@@ -135,9 +145,14 @@ class Paywall:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            found = self._routes.find(
-                scope["method"], scope["path"], _host(scope) if self._routes.by_host else None
-            )
+            host = _host(scope) if self._routes.by_host else None
+            try:
+                found = self._routes.find(
+                    scope["method"], scope["path"], host, scope.get("raw_path")
+                )
+            except AmbiguousPath:
+                await send_refusal(send, AMBIGUOUS)
+                return
             if found is None:
                 await self._app(scope, receive, send)
                 return
@@ -249,7 +264,7 @@ class Paywall:
             except PaywallError as error:
                 log.error("%s", error)
                 message = "How this is paid for is not known at the moment. Try again."
-                await _refuse(send, Refusal(AUTHORITY_AWAY, message, 503, 5))
+                await send_refusal(send, Refusal(AUTHORITY_AWAY, message, 503, 5))
                 return
         priced = fixed or self._fixed[found.index] or await self._price(found, scope)
         if priced is None or (header is None and is_preflight(scope["method"], scope["headers"])):
@@ -266,7 +281,7 @@ class Paywall:
             return
         taken = asked or await self._take(header, priced, scope)
         if isinstance(taken, Answered):
-            await _answer(send, taken)
+            await send_answered(send, taken)
             return
         if isinstance(taken, Refusal):
             refusal: Refusal | None = taken
@@ -386,7 +401,7 @@ class Paywall:
             Asked(
                 method=scope["method"],
                 path=scope["path"],
-                parameters=self._routes.parameters(found, scope["path"]),
+                parameters=self._routes.parameters(found, scope["path"], scope.get("raw_path")),
                 query=scope.get("query_string", b""),
                 headers=scope["headers"],
             )
@@ -400,7 +415,7 @@ class Paywall:
         self, found: Found, priced: _Priced, scope: Scope, send: Send, refusal: Refusal | None
     ) -> None:
         if refusal is not None and refusal.status != 402:
-            await _refuse(send, refusal)
+            await send_refusal(send, refusal)
             return
         requirements: list[Requirement] = [each.requirement for each in priced.terms]
         if refusal is not None and refusal.corrected is not None:
@@ -565,29 +580,3 @@ def _read(raw: bytes, scope: Scope) -> Sent:
     if document.get("x402Version") != 2:
         raise ValueError("x402Version must be 2")
     return Sent(document, document["payload"], scope["method"], target_of(scope))
-
-
-async def _answer(send: Send, answered: Answered) -> None:
-    """What the payer asked of the door itself is done."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(answered.body)),
-        (b"cache-control", b"no-store"),
-        (b"payment-response", answered.response),
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answered.body})
-
-
-async def _refuse(send: Send, refusal: Refusal) -> None:
-    """It is not the payment's fault: the same payment may be sent again."""
-    body = msgspec.json.encode({"error": refusal.code, "message": refusal.message})
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-    ]
-    if refusal.retry_after_seconds is not None:
-        headers.append((b"retry-after", b"%d" % refusal.retry_after_seconds))
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -42,3 +42,9 @@ UNKNOWN_OUTCOME: Final = "settlement_unknown"
 EXPIRED: Final = "invalid_exact_evm_payload_authorization_valid_before"
 AUTHORITY_AWAY: Final = "authority_unavailable"
 BUSY: Final = "too_many_payments"
+AMBIGUOUS: Final = Refusal(
+    "path_ambiguous",
+    "This path can be read as several, at several prices. Send it without dot segments, escaped"
+    " slashes and parameters of segments.",
+    400,
+)
