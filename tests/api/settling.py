@@ -8,6 +8,7 @@ from sakk.core import report as report_rules
 from sakk.core import settlement as settlement_rules
 from sakk.core.application_fee import ApplicationFee
 from sakk.core.fee import Fee, FeeKind, FeeRule
+from sakk.core.payout import Initiator
 from sakk.core.report import ReportForm, ReportKind, ReportParameters
 from sakk.core.settlement import Interval, SettlementTerms
 from sakk.flow import fee as fees
@@ -34,6 +35,7 @@ def put_settlement(api: Api) -> dict[str, str]:
             livemode=False,
             held=False,
             now=now(),
+            initiator=Initiator(),
         )
     made = settlements.create(
         Parts(api.database),

@@ -6,7 +6,7 @@ from typing import Any
 
 from sakk.core.fee import Fee, FeeKind, FeeRule, OnRefund, Tier
 from sakk.core.payment_link import PaymentLink
-from sakk.core.payout import Payout
+from sakk.core.payout import Initiator, Payout
 from sakk.core.policy import (
     Action,
     Amount,
@@ -308,6 +308,7 @@ def settlement_of(office: Office, account: str, **changes: Any) -> str:
             livemode=False,
             held=False,
             now=now(),
+            initiator=Initiator(),
         )
         schedule = settlements.find_schedule(connection, account_id=account, livemode=False)
         assert schedule is not None

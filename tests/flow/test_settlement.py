@@ -11,13 +11,16 @@ from structlog.testing import capture_logs
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
 from tests.flow.money import credit, fund_treasury, let_pass, units_at
+from tests.flow.policing import Desk
 from tests.flow.refunding import OTHER
 from tests.flow.test_conversion import say, terms
 from tests.flow.test_fee import RULES, charged_by
 from tests.flow.test_rate import put
 
 from sakk.core import chart
-from sakk.core.errors import ResourceMissing, Unavailable, UnexpectedState
+from sakk.core.errors import ResourceMissing, SamePerson, Unavailable, UnexpectedState
+from sakk.core.payout import Initiator
+from sakk.core.policy import Action, Rule
 from sakk.core.posting import Posting
 from sakk.core.rate_source import SourceKind
 from sakk.core.settlement import Interval, Settlement, SettlementTerms
@@ -43,7 +46,9 @@ def world(make_world: MakeWorld) -> World:
     return make_world()
 
 
-def settled_by(world: World, *, held: bool = False, **terms: Any) -> None:
+def settled_by(
+    world: World, *, held: bool = False, by: Initiator = Initiator(), **terms: Any
+) -> None:
     with world.database.begin() as connection:
         flow.put_schedule(
             connection,
@@ -53,6 +58,7 @@ def settled_by(world: World, *, held: bool = False, **terms: Any) -> None:
             livemode=False,
             held=held,
             now=world.clock(),
+            initiator=by,
         )
 
 
@@ -215,6 +221,26 @@ def test_days_are_settled_to_a_wallet_with_fees_and_reserves(world: World) -> No
     told = [name for name in world.event_types() if name.startswith("settlement.")]
     assert told.count("settlement.created") == len(made)
     assert told.count("settlement.paid") == 2
+    world.check()
+
+
+def test_who_writes_where_it_is_paid_to_does_not_approve_it(world: World) -> None:
+    desk = Desk(world.database, world.account, now=world.clock())
+    eve, fay = desk.member("eve", "approver"), desk.member("fay", "approver")
+    desk.enact(Rule(name="out", action=Action.approve, approvals=1, role="approver"))
+    fund_treasury(world)
+    credit(world, 100)
+    by_eve, by_fay = (Initiator(each.actor.key, each.actor.person) for each in (eve, fay))
+    place = paid_to(world)
+    settled_by(world, destination=place, by=by_eve)
+    # Who holds it for a while has written none of it.
+    settled_by(world, destination=place, by=by_fay)
+    pass_days(world)
+    [payout] = world.payouts()
+    assert (payout.status, payout.destination) == ("screened", OTHER)
+    with pytest.raises(SamePerson, match="terms of this settlement"):
+        desk.approve(payout, eve)
+    assert desk.approve(payout, fay).status == "approved"
     world.check()
 
 

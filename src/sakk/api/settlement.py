@@ -20,6 +20,7 @@ from sakk.core import balance
 from sakk.core import settlement as rules
 from sakk.core.errors import CursorMissing, ParameterInvalid, ResourceMissing
 from sakk.core.money import UNITS_MAX
+from sakk.core.payout import Initiator
 from sakk.flow import settlement as flow
 from sakk.flow import statement
 from sakk.store import settlement as store
@@ -220,6 +221,7 @@ def put(context: Context, body: SettlementSchedulePut) -> Document:
         livemode=context.livemode,
         held=body.held,
         now=context.now,
+        initiator=Initiator(context.caller.key.id, context.caller.key.person),
     )
     return rules.public_schedule(schedule)
 

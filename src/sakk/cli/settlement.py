@@ -14,6 +14,7 @@ from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import settlement as rules
 from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.core.payout import Initiator
 from sakk.flow import settlement as flow
 from sakk.flow import statement as statements
 from sakk.flow.context import Parts
@@ -188,6 +189,7 @@ def _put(
         livemode=live,
         held=held,
         now=now(),
+        initiator=Initiator(),
     )
 
 

@@ -13,6 +13,7 @@ from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import settlement as rules
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.money import format_decimal
+from sakk.core.payout import Initiator
 from sakk.core.settlement import Interval, SettlementTerms, read_terms
 from sakk.flow import settlement as flow
 from sakk.pages.amount import plain, read_amount
@@ -124,6 +125,7 @@ def put(visit: Visit, account: str, form: TermsForm) -> Redirect:
             livemode=visit.livemode,
             held=before is not None and before.held,
             now=visit.now,
+            initiator=Initiator(visit.actor.key, visit.actor.person),
         )
     return Redirect(f"{PATH}/{account}", visit.words.gettext("It is saved."))
 
@@ -144,6 +146,7 @@ def hold(visit: Visit, account: str, form: HoldForm) -> Redirect:
             livemode=visit.livemode,
             held=form.state == "hold",
             now=visit.now,
+            initiator=Initiator(visit.actor.key, visit.actor.person),
         )
     gettext = visit.words.gettext
     told = (

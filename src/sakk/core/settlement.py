@@ -123,6 +123,9 @@ class SettlementSchedule:
     next_number: int
     next_at: datetime | None
     created: datetime
+    # Who wrote its terms: an API key, and the person whose key it is.
+    initiator: str | None = None
+    initiator_person: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +180,9 @@ class Settlement:
     lease_until: datetime | None = None
     booked_at: datetime | None = None
     paid_at: datetime | None = None
+    # Who wrote the terms that it is paid by, and so is not who approves its payout.
+    initiator: str | None = None
+    initiator_person: str | None = None
     created: datetime
 
 

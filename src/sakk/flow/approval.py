@@ -19,6 +19,7 @@ from sakk.core.approval import (
 from sakk.core.case import Outcome
 from sakk.core.errors import (
     ResourceMissing,
+    SamePerson,
     UnexpectedState,
 )
 from sakk.core.payout import Payout, PayoutStatus
@@ -31,6 +32,7 @@ from sakk.flow.word import Word, approval_of, asked, refusal_of, told_of, weighi
 from sakk.store import approval as store
 from sakk.store import event as events
 from sakk.store import payout as payouts
+from sakk.store import settlement as settlements
 from sakk.store.database import update_records
 
 REJECTED = "The payout was not approved."
@@ -56,6 +58,7 @@ def approve(
             raise UnexpectedState(
                 "This payout is {status} and waits for nobody's approval.", status=payout.status
             )
+        _check_terms(connection, payout, word.actor)
         subject = payout_rules.approvable(payout)
         approval = approval_of(parts, connection, subject, word, given, approval_id, now=now)
         store.insert(connection, [approval])
@@ -111,6 +114,15 @@ def _follow(
         wake(connection, "payout.build", "bank.order", "refund.follow")
     events.append(connection, told, now=now)
     return payout
+
+
+def _check_terms(connection: Connection, payout: Payout, actor: Actor) -> None:
+    """SamePerson where the actor wrote where a settlement is paid to, which nobody asked for."""
+    paid = settlements.paid_by(connection, payout.id)
+    if paid is not None and asked(Actor(paid.initiator or "", paid.initiator_person), actor):
+        raise SamePerson(
+            "You wrote the terms of this settlement: another person has to approve its payout."
+        )
 
 
 def is_of(payout: Payout, actor: Actor) -> bool:

@@ -26,7 +26,7 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.event import NewEvent
-from sakk.core.payout import PayoutRequest
+from sakk.core.payout import Initiator, PayoutRequest
 from sakk.core.settlement import (
     Plan,
     Settlement,
@@ -83,10 +83,12 @@ def put_schedule(
     livemode: bool,
     held: bool,
     now: datetime,
+    initiator: Initiator,
 ) -> SettlementSchedule:
     """Settle an account by these terms from now on. ParameterInvalid.
 
-    ``held``: nothing is paid until it is let go; periods are closed all the same.
+    ``held``: nothing is paid until it is let go; periods are closed all the same. ``initiator``:
+    who writes other terms than stood there, and so approves no payout by them.
     """
     decimals = {each.currency: each.decimals for each in network.list_currencies(connection)}
     rules.check_terms(terms, decimals)
@@ -111,11 +113,16 @@ def put_schedule(
                 beneficiary=repr(terms.destination["beneficiary"]),
             )
     before = store.find_schedule(connection, account_id=account_id, livemode=livemode, lock=True)
+    document = terms.document()
+    if before is not None and before.terms == document:
+        initiator = Initiator(before.initiator, before.initiator_person)
     schedule = SettlementSchedule(
         id=identifier if before is None else before.id,
         account_id=account_id,
         livemode=livemode,
-        terms=terms.document(),
+        terms=document,
+        initiator=initiator.key,
+        initiator_person=initiator.person,
         held=held,
         next_number=1 if before is None else before.next_number,
         next_at=rules.next_end(terms, now, is_business_day),
@@ -326,6 +333,8 @@ def _settled(
         **asdict(found),
         **asdict(planned),
         terms=schedule.terms,
+        initiator=schedule.initiator,
+        initiator_person=schedule.initiator_person,
         pay_at=pay_at,
         release_at=end + timedelta(days=terms.reserve_days) if planned.reserved else None,
         metadata={},

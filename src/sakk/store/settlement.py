@@ -22,11 +22,12 @@ from sqlalchemy import (
     update,
 )
 
-from sakk.core import chart
+from sakk.core import chart, ids
 from sakk.core.balance import BalanceTransaction
 from sakk.core.chart import AccountCode, TransferCode
 from sakk.core.settlement import (
     OPEN,
+    PREFIX,
     Settlement,
     SettlementSchedule,
     SettlementStatus,
@@ -55,6 +56,8 @@ settlement_schedules = Table(
     Column("next_number", Integer, nullable=False, server_default="1"),
     Column("next_at", Timestamp),
     Column("created", Timestamp, nullable=False),
+    Column("initiator", Text),
+    Column("initiator_person", Text),
     Index("uq_settlement_schedules_account", "account_id", "livemode", unique=True),
     Index(
         "ix_settlement_schedules_next",
@@ -102,6 +105,8 @@ settlements = Table(
     *lease_columns(),
     Column("booked_at", Timestamp),
     Column("paid_at", Timestamp),
+    Column("initiator", Text),
+    Column("initiator_person", Text),
     Column("created", Timestamp, nullable=False),
     Index("uq_settlements_number", "account_id", "livemode", "number", unique=True),
     Index("ix_settlements_account", "account_id", "livemode", "id"),
@@ -360,6 +365,13 @@ def find(
     statement = select(settlements).where(c.id == identifier, c.livemode == livemode)
     if account_id is not None:
         statement = statement.where(c.account_id == account_id)
+    return fetch_one(connection, statement, Settlement)
+
+
+def paid_by(connection: Connection, payout: str) -> Settlement | None:
+    """The settlement that a payout, which has its number, pays."""
+    identifier = ids.encode(PREFIX, ids.decode(payout)[1])
+    statement = select(settlements).where(settlements.c.id == identifier)
     return fetch_one(connection, statement, Settlement)
 
 
