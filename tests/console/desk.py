@@ -45,7 +45,7 @@ class Desk:
     event: str
 
 
-def _intent(office: Office, number: int, status: str, **more: Any) -> PaymentIntent:
+def intent_of(office: Office, number: int, status: str, **more: Any) -> PaymentIntent:
     at = now() - timedelta(minutes=number)
     return PaymentIntent(
         **{
@@ -75,7 +75,7 @@ def _intent(office: Office, number: int, status: str, **more: Any) -> PaymentInt
     )
 
 
-def _payin(office: Office, number: int, intent: str | None, status: str, **more: Any) -> PayIn:
+def payin_of(office: Office, number: int, intent: str | None, status: str, **more: Any) -> PayIn:
     at = now()
     return PayIn(
         **{
@@ -149,7 +149,7 @@ def _tell(connection: Connection, office: Office, payment: str) -> tuple[str, st
 
 def _intents(office: Office, customer: str) -> tuple[PaymentIntent, PaymentIntent, PaymentIntent]:
     at = now()
-    paid = _intent(
+    paid = intent_of(
         office,
         1,
         "succeeded",
@@ -161,8 +161,8 @@ def _intents(office: Office, customer: str) -> tuple[PaymentIntent, PaymentInten
         metadata={"order": "77", HOSTILE[:30]: LONG},
         succeeded_at=at,
     )
-    waiting = _intent(office, 2, "requires_action", description=FORMULA)
-    short = _intent(
+    waiting = intent_of(office, 2, "requires_action", description=FORMULA)
+    short = intent_of(
         office, 3, "processing", amount_received=1, amount_status="under", description=LONG
     )
     return paid, waiting, short
@@ -170,7 +170,7 @@ def _intents(office: Office, customer: str) -> tuple[PaymentIntent, PaymentInten
 
 def _payins(office: Office, paid: str, short: str) -> tuple[PayIn, PayIn, PayIn, PayIn]:
     at = now()
-    good = _payin(
+    good = payin_of(
         office,
         1,
         paid,
@@ -180,8 +180,8 @@ def _payins(office: Office, paid: str, short: str) -> tuple[PayIn, PayIn, PayIn,
         screened_at=at,
         posted_at=at,
     )
-    held = _payin(office, 3, short, "held", reason="screening_block", confirmed_at=at)
-    late = _payin(
+    held = payin_of(office, 3, short, "held", reason="screening_block", confirmed_at=at)
+    late = payin_of(
         office,
         4,
         None,
@@ -191,7 +191,7 @@ def _payins(office: Office, paid: str, short: str) -> tuple[PayIn, PayIn, PayIn,
         suspense_units=5,
         posted_at=at,
     )
-    unlisted = _payin(
+    unlisted = payin_of(
         office,
         5,
         None,

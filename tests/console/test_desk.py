@@ -8,23 +8,27 @@ from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import delete, insert, select, text
 
 from sakk.core import ids
 from sakk.core.api_key import token_hash
+from sakk.core.money import Rate
+from sakk.core.payment import Quote
 from sakk.core.webhook import ROTATION_OVERLAP_SECONDS_MAX
 from sakk.flow.book import Books
 from sakk.flow.context import Parts
 from sakk.flow.webhook import rotate_secret
 from sakk.ledger.writer import open_ledger
 from sakk.store import payin as payins
+from sakk.store import payment as payments
 from sakk.store import webhook as webhooks
 from sakk.store.api_key import find_principal
-from sakk.store.database import Database
+from sakk.store.database import Database, insert_records
 from sakk.store.webhook import webhook_attempts, webhook_deliveries, webhook_endpoints
 from tests.console.browser import Browser, Got
-from tests.console.desk import FORMULA, HOSTILE, LONG, Desk, make_desk
+from tests.console.desk import FORMULA, HOSTILE, LONG, Desk, intent_of, make_desk, payin_of
 from tests.console.office import Meeting, Office, make_office
+from tests.flow.policing import ASSET, NETWORK
 
 EXACT = "12,345,678,901.234567"
 # What a merchant's people never read.
@@ -272,6 +276,40 @@ def test_what_screening_let_go_is_no_exception_any_more(
                 .where(payins.payins.c.id == desk.held)
                 .values(status="held", reviewed=False)
             )
+
+
+def test_a_refund_begins_with_what_came_too_much_and_is_not_set_apart(
+    office: Office, alice: Browser, desk: Desk
+) -> None:
+    """What stands in suspense goes back by its pay-in, and what a card paid to the card."""
+    whole, few = 25_000_000, 5_000_000
+    quote = Quote(NETWORK, ASSET, "0x" + "00" * 20, "usdc", 6, whole, Rate(1, 1), "")
+    apart, card = (
+        intent_of(office, 7, "succeeded", amount=whole, quotes=[quote.to_document()], **paid)
+        for paid in (
+            {"amount_received": whole + few},
+            {"amount_received": whole + few, "amount_credited": few},
+        )
+    )
+    more = {"counts": True, "credit_units": whole}
+    came = [
+        payin_of(office, 71, apart.id, "posted", suspense_units=few, **more),
+        payin_of(office, 72, card.id, "posted", **more),
+    ]
+    with office.parts.database.begin() as connection:
+        for each in (apart, card):
+            payments.insert(connection, each)
+        insert_records(connection, payins.payins, came)
+    try:
+        told = [_plain(alice.get(f"/console/payments/{each.id}")) for each in (apart, card)]
+    finally:
+        with office.parts.database.begin() as connection:
+            connection.execute(delete(payins.payins).where(payins.payins.c.block_number > 150))
+            names = payments.payment_intents.c.id.in_([apart.id, card.id])
+            connection.execute(delete(payments.payment_intents).where(names))
+    told = [re.sub(r"\s+", " ", each) for each in told]
+    assert ["At most 25.00 USDC can be given back." in each for each in told] == [True, True]
+    assert ["came too much" in each for each in told] == [False, True]
 
 
 def test_money_goes_back_only_by_who_proves_to_be_there(

@@ -33,7 +33,7 @@ from sakk.core.timeline import After, Step, timeline
 from sakk.core.webhook import DeliveryStatus
 from sakk.flow import payment as flow
 from sakk.flow import refund as refund_flow
-from sakk.flow.refund_draft import Place, RefundRequest
+from sakk.flow.refund_draft import Place, RefundRequest, refundable
 from sakk.pages.form import Form
 from sakk.pages.language import mark
 from sakk.store import customer as customers
@@ -356,23 +356,20 @@ def _detail(visit: Visit, payment: str, rejected: Rejected | None) -> Page:
             "told": story.list_told(connection, [intent.id, *(each.id for each in payins)]),
             "lines": ledger_lines(connection, visit, [each.id for each in payins]),
         }
+        left, surplus = refundable(connection, intent)
         enabled = [
             (each.network, each.name)
             for each in networks.list_networks(connection, livemode=visit.livemode)
             if each.enabled
         ]
-    left = intent.amount_received - intent.amount_refunded
-    surplus = min(left, intent.amount_received - intent.amount)
     return Page(
         "console/payment.html",
         values
         | {
-            "left": money.format_decimal(max(0, left), intent.decimals),
+            "left": money.format_decimal(left, intent.decimals),
             # Of what came too much and was not given back yet, the form begins with that.
-            "surplus": money.format_decimal(surplus, intent.decimals)
-            if surplus > 0 and not intent.amount_refunded
-            else None,
-            "may_refund": left > 0 and visit.may("refunds", "write"),
+            "surplus": money.format_decimal(surplus, intent.decimals) if surplus else None,
+            "may_refund": (left > 0 or rejected is not None) and visit.may("refunds", "write"),
             "may_cancel": intent.status == PaymentStatus.requires_action
             and not payins
             and visit.may("payment_intents", "write"),

@@ -233,6 +233,18 @@ def credited(connection: Connection, intent: PaymentIntent) -> tuple[int, dict[s
     return value_of(list(quotes.values()), paid, amount=intent.amount), arrived
 
 
+def refundable(connection: Connection, intent: PaymentIntent) -> tuple[int, int]:
+    """What can still be given back of a payment, in its unit, and what of that came too much.
+
+    What was set apart for its payer, and what gift cards paid, goes back by itself.
+    """
+    received, _ = credited(connection, intent)
+    given = store.sum_live(connection, intent.id)
+    left = max(0, received - given)
+    over = received + intent.amount_credited - intent.amount - given
+    return left, max(0, min(left, over))
+
+
 def _of_payin(
     connection: Connection,
     request: RefundRequest,
