@@ -27,6 +27,7 @@ from sakk.store.database import Database, insert_records
 from sakk.store.webhook import webhook_attempts, webhook_deliveries, webhook_endpoints
 from tests.console.browser import Browser, Got
 from tests.console.desk import FORMULA, HOSTILE, LONG, Desk, intent_of, make_desk, payin_of
+from tests.console.objects import refund_of
 from tests.console.office import Meeting, Office, make_office
 from tests.flow.policing import ASSET, NETWORK
 
@@ -244,7 +245,7 @@ def test_a_payment_tells_its_whole_way(alice: Browser, operator: Browser, desk: 
     assert EXACT in _plain(operator.get(f"/console/payments/{desk.paid}"))
 
 
-def test_exceptions_say_what_can_be_done(alice: Browser, desk: Desk) -> None:
+def test_exceptions_say_what_can_be_done(office: Office, alice: Browser, desk: Desk) -> None:
     page = alice.get("/console/exceptions").text
     assert {desk.held, desk.late, desk.unlisted} <= set(re.findall(r"payins/(pin_\w+)", page))
     assert desk.payin not in page
@@ -254,7 +255,13 @@ def test_exceptions_say_what_can_be_done(alice: Browser, desk: Desk) -> None:
             re.findall(r"payins/(pin_\w+)", alice.get(f"/console/exceptions?kind={kind}").text)
         )
         assert shown == {getattr(desk, which)}, kind
+    # Also after one way back has ended; not while another is open.
+    given = {"payment_intent": None, "payin": desk.late, "source": "suspense", "token_amount": 5}
     assert "Give it back" in alice.get(f"/console/payins/{desk.late}").text
+    refund_of(office, office.alice, status="failed", failure_reason="claim_expired", **given)
+    assert "Give it back" in alice.get(f"/console/payins/{desk.late}").text
+    refund_of(office, office.alice, **given)
+    assert "Give it back" not in alice.get(f"/console/payins/{desk.late}").text
 
 
 def test_what_screening_let_go_is_no_exception_any_more(

@@ -33,7 +33,7 @@ from sakk.core.payin import (
     shown_status,
 )
 from sakk.core.payout import Initiator
-from sakk.core.refund import Reason
+from sakk.core.refund import LIVE, Reason
 from sakk.core.search import Search, SearchKind, like, read_search
 from sakk.flow import refund as refund_flow
 from sakk.flow.refund_draft import Place, RefundRequest
@@ -264,6 +264,8 @@ def _detail(visit: Visit, payin: str, rejected: Rejected | None) -> Page:
         refunds = story.list_refunds(connection, payin=found.id)
         told = story.list_told(connection, [found.id])
         lines = ledger_lines(connection, visit, [found.id])
+    # A refund that failed, or was called off, left what stands in suspense to be given back again.
+    given = sum(each.token_amount or 0 for each in refunds if each.status in LIVE)
     is_exception = kind_of(found) != "suspense" or bool(found.suspense_units)
     return Page(
         "console/payin.html",
@@ -273,10 +275,9 @@ def _detail(visit: Visit, payin: str, rejected: Rejected | None) -> Page:
             "told": told,
             "lines": lines,
             "remedy": REMEDIES[kind_of(found)] if is_exception else None,
-            "may_give_back": bool(found.suspense_units)
+            "may_give_back": (found.suspense_units or 0) > given
             and found.status in (PayInStatus.posted, PayInStatus.released)
             and found.account_id is not None
-            and not refunds
             and visit.may("refunds", "write"),
             "rejected": rejected,
             "choices": {"reason": options(visit, REASONS)},
