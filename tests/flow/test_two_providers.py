@@ -112,3 +112,40 @@ def test_a_forged_nonce_fails_nothing(world: World, liar: LyingNode) -> None:
     assert payout_now(world, row).status == "posted"
     assert units_at(world, BENEFICIARY) == PAID
     world.check()
+
+
+def test_a_forged_deposit_is_credited_to_nobody(world: World, liar: LyingNode) -> None:
+    """One node can forge a whole chain: what is large is asked of another, too."""
+    address = world.customer_address(world.customer())
+    world.pay(address, units=PAID)
+    world.pay(address, units=PAID - 1)
+    before = world.balance()
+
+    def forged(params: list[Any], receipt: Any) -> Any:
+        return receipt and {**receipt, "logs": []}
+
+    liar.answer("eth_getTransactionReceipt", forged)
+    for _ in range(3):
+        world.finalize()
+        let_pass(world, 5)
+    seen = [row for row in world.payins() if row.address == address.lower()]
+    large, small = sorted(seen, key=lambda row: -row.token_amount)
+    assert (large.status, small.status) == ("seen", "posted")
+    assert world.balance() == before + PAID - 1
+    disputed = [each.type for each in world.events(about=large.id, operator=True)]
+    assert disputed.count("payin.disputed") == 1
+    liar.honest()
+    let_pass(world, 60)
+    world.run()
+    assert world.balance() == before + 2 * PAID - 1
+    assert world.event_types(about=large.id)[-2:] == ["payin.confirmed", "payin.posted"]
+    world.check()
+
+
+def test_a_large_deposit_is_credited_when_two_agree(world: World) -> None:
+    address = world.customer_address(world.customer())
+    before = world.balance()
+    world.pay(address, units=2 * PAID)
+    world.finalize()
+    assert world.balance() == before + 2 * PAID
+    world.check()

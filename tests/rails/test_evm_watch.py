@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -508,6 +509,13 @@ def test_a_receipt_is_confirmed_by_two_providers(
     both = EvmWatcher(NETWORK, open_rpc(chain.rpc_url, liar.url), AddressSet([ours]))
     both.confirm(token)
     both.confirm(native)
+    # Of a token that takes a fee less arrives than its log says, and never more.
+    both.confirm(replace(token, units=4), takes_fee=True)
+    for wrong in (replace(token, units=4), replace(native, units=8)):
+        with pytest.raises(RpcDisagreement):
+            both.confirm(wrong)
+    with pytest.raises(RpcDisagreement):
+        both.confirm(replace(token, units=6), takes_fee=True)
 
     def forge(params: list[Any], receipt: dict[str, Any]) -> dict[str, Any]:
         for log in receipt["logs"]:

@@ -35,7 +35,7 @@ def add(
     payout: Annotated[bool, typer.Option(help="Offer it for payouts.")] = True,
     compare_above: Annotated[
         str | None,
-        typer.Option(help="Whole coins from which two providers must agree that a payout is made."),
+        typer.Option(help="Whole coins from which two providers must agree on a payment."),
     ] = None,
 ) -> None:
     """List a token, after asking the chain for its decimals and symbol."""

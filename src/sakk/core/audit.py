@@ -42,6 +42,7 @@ DECISIONS: Final = frozenset(
         event.OUTFLOW_ORPHANED,
         event.OUTFLOW_POSTED,
         event.OUTFLOW_SEEN,
+        event.PAYIN_DISPUTED,
         event.PAYIN_HELD,
         event.PAYIN_RELEASED,
         event.PAYIN_RETURNED,

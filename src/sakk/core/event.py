@@ -114,6 +114,12 @@ PAYIN_SCREENED: Final = register(
 PAYIN_HELD: Final = register(
     "payin", "held", "The transfer is held; a person must decide.", "operator"
 )
+PAYIN_DISPUTED: Final = register(
+    "payin",
+    "disputed",
+    "Two providers disagree about a transfer that is large enough for both to be asked.",
+    "operator",
+)
 PAYIN_RELEASED: Final = register(
     "payin", "released", "A held transfer was released to the account.", "operator"
 )
@@ -503,6 +509,7 @@ ALARMS: Final = frozenset(
         LEDGER_BROKEN,
         NETWORK_LAGGING,
         OUTFLOW_SEEN,
+        PAYIN_DISPUTED,
         RECONCILIATION_BROKEN,
         RESTORE_BEGUN,
         TRANSACTION_DISPUTED,

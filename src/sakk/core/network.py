@@ -101,7 +101,8 @@ class Network:
 class Asset:
     """A token on a network by CAIP-19, listed by the operator. A symbol is never an identity.
 
-    A payout of ``compare_above`` atomic units and more is confirmed when two providers say so.
+    A pay-in or payout of ``compare_above`` atomic units and more is confirmed when two providers
+    say so.
     ``sweep_minimum`` and ``payout_minimum`` in atomic units: less is not worth its gas.
     ``disperse_min`` payouts and more that are due together go in one transaction; 0: never.
     """

@@ -69,7 +69,7 @@ def match_rows(connection: Connection, rows: list[PayIn], *, now: datetime) -> l
     contributions = store.list_counted(connection, touched)
     happened += payment_flow.follow(connection, touched, contributions, now=now)
     events.append(connection, happened, now=now)
-    wake(connection, "payin.finality")
+    wake(connection, "payin.finality", "payin.compare")
     return matched
 
 

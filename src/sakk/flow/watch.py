@@ -167,6 +167,7 @@ class Follower:
                 connection,
                 "payin.match",
                 "payin.finality",
+                "payin.compare",
                 "transaction.confirm",
             )
         cursor_number.labels(self.name).set(last.number)

@@ -37,7 +37,7 @@ from sakk.flow.escrow_call import call_build_stage
 from sakk.flow.escrow_refund import refund_stage as escrow_refund_stage
 from sakk.flow.expire import expire_stage
 from sakk.flow.fill import fill_stage
-from sakk.flow.finality import finality_stage
+from sakk.flow.finality import compare_stage, finality_stage
 from sakk.flow.follow import refund_stages
 from sakk.flow.forget import forget_stage
 from sakk.flow.freeze import freeze_stage
@@ -157,6 +157,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
     return [
         match_stage(parts),
         finality_stage(parts),
+        compare_stage(parts),
         screen_stage(parts),
         rejudge_stage(parts),
         post_stage(parts),

@@ -8,8 +8,8 @@ from sakk.rails.evm import gas_price, send
 from sakk.rails.evm.rpc import Rpc
 from sakk.rails.evm.send import Broadcast
 from sakk.rails.evm.status import TransactionStatus, status
-from sakk.rails.evm.watch import EvmWatcher
-from sakk.rails.rail import BlockRef, Follow, KnownHash
+from sakk.rails.evm.watch import AddressSet, EvmWatcher
+from sakk.rails.rail import BlockRef, Follow, KnownHash, TransferSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,11 @@ class EvmRail:
         return self.watcher.next(
             cursor, until=until, blocks_max=blocks_max, known_hash=known_hash, start=start
         )
+
+    def confirm(self, transfer: TransferSeen, *, takes_fee: bool) -> None:
+        """Ask two providers of a transfer to an address of ours; see ``EvmWatcher.confirm``."""
+        addresses = AddressSet([transfer.receiver])
+        EvmWatcher(self.network, self.rpc, addresses).confirm(transfer, takes_fee=takes_fee)
 
     def address(self, xpub: str, index: int) -> str:
         """The deposit address at an index, the same on every EVM network."""

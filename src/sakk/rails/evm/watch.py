@@ -18,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import Literal
 
 from sakk.core import caip
@@ -202,22 +203,31 @@ class EvmWatcher:
                     raise
         return Follow(blocks=tuple(seen))
 
-    def confirm(self, transfer: TransferSeen) -> None:
+    def confirm(self, transfer: TransferSeen, *, takes_fee: bool = False) -> None:
         """Read a transfer's receipt from two providers: for amounts above the operator's limit.
 
-        RpcDisagreement when they differ or when the receipt does not hold the transfer.
+        ``takes_fee``: the token keeps a part, so the receipt may tell of more. RpcDisagreement when
+        they differ or when the receipt does not hold the transfer.
         """
         params = [transfer.tx_hash]
         receipt = self.rpc.compare("eth_getTransactionReceipt", params, RawReceipt)
         where = f"transfer {transfer.tx_hash}:{transfer.log_index}"
         if receipt is None or receipt.block_hash != transfer.block_hash:
             raise RpcDisagreement(f"{where} is not in block {transfer.block_hash}")
+        block = BlockRef(transfer.block_number, transfer.block_hash, "", 0)
         if transfer.log_index < 0:
             if receipt.status != "0x1":
                 raise RpcDisagreement(f"{where} did not succeed")
+            made = self.rpc.compare("eth_getTransactionByHash", params, RawTransaction)
+            if made is None or self._native_transfer(block, made, receipt) != transfer:
+                raise RpcDisagreement(f"{where} is not what its transaction moved")
             return
-        block = BlockRef(transfer.block_number, transfer.block_hash, "", 0)
-        if transfer not in self._match_logs(block, receipt.logs)[0]:
+        told = self._match_logs(block, receipt.logs)[0]
+        if takes_fee:
+            told = [
+                replace(each, units=transfer.units) for each in told if each.units >= transfer.units
+            ]
+        if transfer not in told:
             raise RpcDisagreement(f"{where} is not in its receipt")
 
     def _check_chain(self) -> None:
