@@ -1,14 +1,16 @@
 """The doctor's findings that need nothing around them."""
 
+from dataclasses import replace
+
 import pytest
 from tests.flow.policing import Desk
-from tests.networks import a_network
+from tests.networks import a_network, a_token
 
 from sakk.ledger import machine
-from sakk.runtime.doctor import examine_machine, examine_policy
+from sakk.runtime.doctor import examine_machine, examine_policy, examine_providers
 from sakk.store.database import Database
 from sakk.store.identity import now
-from sakk.store.network import put_network
+from sakk.store.network import put_asset, put_network
 
 LIVE = a_network(
     "eip155:8453",
@@ -54,3 +56,15 @@ def test_the_doctor_tells_what_real_money_waits_for(database: Database) -> None:
         False,
         "1 live keys of the operator belong to no person: revoke them",
     )
+
+
+def test_the_doctor_tells_of_what_waits_for_a_second_provider(database: Database) -> None:
+    token = a_token(f"{LIVE.network}/erc20:0x{1:040x}", compare_above=5, created=now())
+    two = replace(LIVE, rpc_urls=[*LIVE.rpc_urls, "http://127.0.0.1:2"])
+    found = []
+    for network in (two, LIVE):
+        with database.begin() as connection:
+            put_network(connection, network)
+            put_asset(connection, token)
+        found.append([(each.ok, each.subject) for each in examine_providers(database)])
+    assert found == [[], [(False, token.asset)]]

@@ -69,6 +69,7 @@ def examine(settings: Settings) -> list[Finding]:
             lambda: _freezes(database),
             lambda: _signer(settings, database),
             lambda: _networks(database),
+            lambda: examine_providers(database),
             lambda: examine_clones(database, make_rail),
             lambda: _gas(database),
             lambda: _lists(database),
@@ -255,6 +256,21 @@ def _network(database: Database, found: Network) -> Iterator[Finding]:
                 facts.decimals == asset.decimals,
                 asset.asset,
                 f"{facts.symbol}, {facts.decimals} decimals on the chain, {asset.decimals} here",
+            )
+
+
+def examine_providers(database: Database) -> Iterator[Finding]:
+    """Tokens of which two providers are to agree where there is one: what is large waits."""
+    with database.begin() as connection:
+        alone = {each.network for each in list_networks(connection) if len(each.rpc_urls) < 2}
+        assets = list_assets(connection)
+    for asset in assets:
+        if asset.compare_above is not None and asset.network in alone:
+            yield Finding(
+                False,
+                asset.asset,
+                "two providers are to agree on large payments, which wait, for the network has one:"
+                " give `sakk networks add` a second `--rpc`",
             )
 
 
