@@ -10,6 +10,7 @@ NOUNS: Final = ("payin", "payout", "refund", "party", "bank_line", "outflow")
 EVENTS: Final[Mapping[str, str]] = {
     "payin.seen": mark("The transfer was seen on the network"),
     "payin.confirmed": mark("The transfer is final"),
+    "payin.disputed": mark("Two providers disagree about it"),
     "payin.screened": mark("It was screened, and goes on"),
     "payin.held": mark("It was held"),
     "payin.under_review": mark("The account was told that it is under review"),
