@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -51,7 +51,7 @@ from sakk.client.wallet_payment import (
     target_of,
     with_payment,
 )
-from sakk.client.wallet_policy import Asset, Policy, host_of
+from sakk.client.wallet_policy import Asset, Policy
 from sakk.client.wallet_step import Answer, Ask, Enter, Leave, NoAnswer, Read, Send, Step
 from sakk.client.x402 import Requirement, X402Error, encode_header
 
@@ -73,6 +73,16 @@ REMEMBERED_MAX: Final = 4_096
 _NETWORK: Final = "sakk:"
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A step that was signed, of which no answer came; ``channel``: "" where it was to open one."""
+
+    channel: str
+    units: int
+    receipt: Receipt
+    body: dict[str, Any]
+
+
 class Sessions:
     """The channels of a wallet, by authority, seller and currency. Threads may share it."""
 
@@ -84,6 +94,7 @@ class Sessions:
         self._lock = threading.Lock()
         self._channels: dict[tuple[str, str, str], Channel] = {}
         self._prices: OrderedDict[tuple[str, str], Requirement] = OrderedDict()
+        self._unanswered: dict[tuple[str, str, str], _Asked] = {}
 
     def asset_of(self, offer: Requirement) -> Asset | None:
         if not offer.network.startswith(_NETWORK):
@@ -95,9 +106,13 @@ class Sessions:
         )
 
     def takes(self, offer: Requirement) -> int:
-        channel = None if self.refuses(offer) else self.channel(offer)
-        is_covered = channel is not None and channel.taken + offer.units <= channel.signed
-        return 0 if is_covered else offer.units
+        if self.refuses(offer):
+            return offer.units
+        channel, asked = self.channel(offer), self._unanswered.get(self.place(offer))
+        left = 0 if channel is None else channel.signed - channel.taken
+        # What is asked for again was taken from the budget the first time.
+        is_asked = asked is not None and asked.units >= offer.units - left
+        return 0 if left >= offer.units or is_asked else offer.units
 
     def refuses(self, offer: Requirement) -> str | None:
         authority = offer.extra.get("authority")
@@ -145,7 +160,7 @@ class Sessions:
         ask, offer = order.ask, order.offer
         try:
             channel, nonce = yield from self.ready(
-                offer, order.asset, payments.log, payments.policy.limits
+                offer, order.asset, payments.log, payments.policy.limits, order.host
             )
         except (X402Error, NoAnswer) as error:
             raise WalletError(f"no session could be opened or raised: {error}") from error
@@ -209,9 +224,11 @@ class Sessions:
         raise PaymentRefused(f"{ask.url} did not take the payment: {said}", receipt)
 
     def ready(
-        self, offer: Requirement, asset: Asset, log: PaymentLog, limits: Limits
+        self, offer: Requirement, asset: Asset, log: PaymentLog, limits: Limits, host: str
     ) -> Generator[Step, Any, tuple[Channel, int]]:
         """A channel with the call's amount taken from it, and a nonce: opens and raises as needed.
+
+        ``host`` is the seller, of whose limit each step takes.
 
         One caller at a time opens or raises; the others find what it left. Raises BudgetExceeded,
         X402Error where the authority refuses, and NoAnswer.
@@ -227,7 +244,7 @@ class Sessions:
             channel = self.channel(offer)
             nonce = None if channel is None else self.take(channel, offer.units)
             while channel is None or nonce is None:
-                channel = yield from self._step(offer, asset, channel, log, limits)
+                channel = yield from self._step(offer, asset, channel, log, limits, host)
                 nonce = self.take(channel, offer.units)
         except GeneratorExit:
             # Nobody asks any more: whoever ran this lets go of what it held.
@@ -245,11 +262,14 @@ class Sessions:
         channel: Channel | None,
         log: PaymentLog,
         limits: Limits,
+        host: str,
     ) -> Generator[Step, Any, Channel]:
         """Sign one step more: the budget first, then the authority.
 
-        A channel that an earlier process left open is found by a signed query and gone on with.
+        A channel that an earlier process left open is found by a signed query and gone on with. A
+        step of which no answer came is asked for again before another is taken from the budget.
         """
+        place = self.place(offer)
         found = None
         if channel is None:
             found = yield from self._lost(offer)
@@ -259,18 +279,25 @@ class Sessions:
                 return self.opened(offer, said)
         left = 0 if found is None else int(found["available"])
         short = offer.units - (left if channel is None else channel.signed - channel.taken)
-        units, receipt = self._budget(offer, asset, short, log, limits)
-        authority = self.place(offer)[0]
+        before = self._unanswered_of(place, channel, short) if found is None else None
+        if before is None:
+            units, receipt = self._budget(offer, asset, short, log, limits, host)
+        else:
+            units, receipt = before.units, before.receipt
+        if channel is not None:
+            body, path = self.voucher(offer, channel, units), VOUCHER_PATH
+        elif before is not None and int(before.body["deadline"]) > time.time():
+            body, path = before.body, OPEN_PATH
+        else:
+            body, path = self.opening(offer, units, found), OPEN_PATH
         try:
-            if channel is None:
-                said = yield from self._ask(
-                    authority + OPEN_PATH, self.opening(offer, units, found)
-                )
-            else:
-                body = self.voucher(offer, channel, units)
-                said = yield from self._ask(authority + VOUCHER_PATH, body)
+            said = yield from self._ask(place[0] + path, body)
         except X402Error as error:
             log.update(replace(receipt, state=State.released, said=str(error)))
+            raise
+        except (NoAnswer, GeneratorExit):
+            asked = _Asked("" if channel is None else channel.id, units, receipt, body)
+            self._unanswered[place] = asked
             raise
         receipt = log.update(
             replace(receipt, state=State.paid, transaction=str(said.get("channel", "")))
@@ -281,6 +308,15 @@ class Sessions:
             self.raised(channel, said)
         channel.steps.append(receipt)
         return channel
+
+    def _unanswered_of(
+        self, place: tuple[str, str, str], channel: Channel | None, short: int
+    ) -> _Asked | None:
+        """What was asked for before, if that is what is short now; else it counts as spent."""
+        before = self._unanswered.pop(place, None)
+        where = "" if channel is None else channel.id
+        is_it = before is not None and before.channel == where and before.units >= short
+        return before if is_it else None
 
     def _lost(self, offer: Requirement) -> Generator[Step, Any, dict[str, Any] | None]:
         """A channel to the seller that is open and that this process knows nothing of."""
@@ -302,14 +338,19 @@ class Sessions:
         return None
 
     def _budget(
-        self, offer: Requirement, asset: Asset, short: int, log: PaymentLog, limits: Limits
+        self,
+        offer: Requirement,
+        asset: Asset,
+        short: int,
+        log: PaymentLog,
+        limits: Limits,
+        host: str,
     ) -> tuple[int, Receipt]:
         """Units of a step that the budget allows, written down: a whole step, or what is short."""
         step: int = self._policy.step * 10**asset.decimals // asset.micro_usd
         for units in sorted({max(step, short), short}, reverse=True):
             receipt = self._receipt(offer, asset, units)
             try:
-                host = host_of(self.place(offer)[0])
                 return units, log.begin(receipt, "", host=host, limits=limits)
             except BudgetExceeded:
                 if units == short:
@@ -335,7 +376,10 @@ class Sessions:
         )
 
     def _ask(self, url: str, body: dict[str, Any]) -> Generator[Step, Any, dict[str, Any]]:
-        """A signed request to the authority, sent again, byte for byte, where no answer came."""
+        """A signed request to the authority, sent again, byte for byte, where no answer came.
+
+        One of 500 and more is none: it may have been done before something failed.
+        """
         content = msgspec.json.encode(body)
         ask = Ask("POST", url, {"content-type": "application/json"}, content)
         for trial in range(TRIALS_MAX):
@@ -345,6 +389,10 @@ class Sessions:
             except NoAnswer:
                 if trial + 1 == TRIALS_MAX:
                     raise
+                continue
+            if answer.status >= 500:
+                if trial + 1 == TRIALS_MAX:
+                    raise NoAnswer(f"{url} failed with status {answer.status}")
                 continue
             if 200 <= answer.status < 300:
                 return document
