@@ -102,3 +102,18 @@ def test_a_payment_whose_fate_is_not_known_is_named() -> None:
         result = call(agent, "pay", url=url, max_price_usd="0.01", key="one")
     assert not result.is_error
     assert len(set(seller.headers_seen)) == len(seller.taken) == 1
+
+
+def test_an_answer_that_breaks_off_after_it_was_paid_names_the_payment() -> None:
+    def torn(seller: Seller, _: Any, payment: Any) -> Any:
+        assert seller.take(payment)
+        answer = seller.serve(payment)
+        answer.headers["content-length"] = "1000"
+        return answer
+
+    agent, seller = Agent(Wallet(KEY)), Seller(misbehave=torn)
+    with serving(seller) as url:
+        result = call(agent, "pay", url=url, max_price_usd="0.01")
+    [receipt] = agent.wallet.log.receipts()
+    assert (result.is_error, receipt.state, seller.revenue) == (True, "paid", PRICE)
+    assert f"payment {receipt.id}, paid" in text_of(result)

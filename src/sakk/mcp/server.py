@@ -119,8 +119,9 @@ def _add_pay(server: MCPServer, agent: Agent) -> None:
                     extensions=with_limit,
                 )
                 response = await http.send(request, stream=True)
+            receipt: Receipt | None = response.extensions.get(RECEIPT)
+            with _errors_told(receipt):
                 content = await _read(response)
-        receipt: Receipt | None = response.extensions.get(RECEIPT)
         return {
             "status": response.status_code,
             "content_type": response.headers.get("content-type"),
@@ -240,8 +241,11 @@ def _mandate(agent: Agent) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
-    """What keeps a wallet from paying is told to the model, in the wallet's own words."""
+def _errors_told(paid: Receipt | None = None) -> Iterator[None]:
+    """What keeps a wallet from paying is told to the model, in the wallet's own words.
+
+    ``paid``: what was paid before it went wrong, so that nobody pays again unknowingly.
+    """
     try:
         yield
     except (WalletError, BudgetExceeded, X402Error) as error:
@@ -249,7 +253,10 @@ def _errors_told() -> Iterator[None]:
         what = "" if receipt is None else f" (payment {receipt.id}, {receipt.state})"
         raise ToolError(f"{error}{what}") from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise ToolError(f"the request failed: {type(error).__name__}: {error}") from error
+        said = f"the request failed: {type(error).__name__}: {error}"
+        if paid is not None:
+            said += f" (payment {paid.id}, {paid.state}: the answer broke off after it)"
+        raise ToolError(said) from error
 
 
 @contextmanager
