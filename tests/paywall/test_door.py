@@ -320,11 +320,21 @@ def test_caches_of_many_do_not_sell_it_again(facilitator: FakeFacilitator) -> No
     app = Counter()
     app.headers = [(b"Cache-Control", b"public, max-age=60, s-maxage=600")]
 
-    async def scenario() -> Reply:
+    async def scenario(nonce: int) -> Reply:
         shop = door(app, facilitator, [Route("/paid", "$1")])
-        return await ask(shop, headers=paid((await ask(shop)).challenge))
+        return await ask(shop, headers=paid((await ask(shop)).challenge, nonce))
 
-    assert run(scenario()).headers["cache-control"] == "private, max-age=60"
+    assert run(scenario(1)).headers["cache-control"] == "private, max-age=60"
+    app.headers = [
+        (b"cache-control", b'public, private="set-cookie"'),
+        (b"CDN-Cache-Control", b"max-age=600"),
+        (b"vercel-cdn-cache-control", b"max-age=600"),
+        (b"surrogate-control", b"max-age=600"),
+        (b"x-accel-expires", b"600"),
+    ]
+    told = run(scenario(2)).headers
+    assert told.pop("cache-control") == 'private, private="set-cookie"'
+    assert set(told) == {"payment-response"}
 
 
 @pytest.mark.parametrize("has_lifespan", [True, False])

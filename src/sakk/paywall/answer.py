@@ -19,6 +19,8 @@ Send = Callable[[Any], Awaitable[None]]
 # A status from here on is an error: it is not charged, as x402's own servers do not.
 FAILED_STATUS: Final = 400
 USAGE: Final = b"sakk-usage"
+# What caches of many obey before Cache-Control (RFC 9213 has the form; nginx and Akamai their own).
+_OF_MANY: Final = frozenset({b"surrogate-control", b"x-accel-expires", b"edge-control"})
 # More of an answer than this is not held: it is settled then, and the rest streams.
 HELD_BYTES_MAX: Final = 8 << 20
 
@@ -194,8 +196,10 @@ def _dressed(
         name = pair[0].lower()
         if name == b"cache-control":
             is_private = True
-            if b"no-store" not in pair[1] and b"private" not in pair[1]:
+            if not is_kept_from_many(pair[1]):
                 pair = (name, privately(pair[1]))
+        elif is_of_many(name):
+            continue
         elif name == USAGE:
             _count(taken, pair[1])
             continue
@@ -205,6 +209,16 @@ def _dressed(
     if response is not None:
         headers.append((b"payment-response", response))
     return headers
+
+
+def is_of_many(name: bytes) -> bool:
+    """Is it a field, in small letters, for caches of many alone?"""
+    return name in _OF_MANY or name.endswith(b"cdn-cache-control")
+
+
+def is_kept_from_many(value: bytes) -> bool:
+    """Only the bare directives do that: ``private="x"`` is about the field x alone."""
+    return any(each.strip().lower() in (b"private", b"no-store") for each in value.split(b","))
 
 
 def privately(value: bytes) -> bytes:

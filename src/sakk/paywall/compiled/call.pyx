@@ -4,7 +4,7 @@
 ``sakk.paywall.session.SessionTaken`` and ``sakk.paywall.answer.Answer`` are the specification.
 """
 
-from sakk.paywall.answer import privately
+from sakk.paywall.answer import is_kept_from_many, is_of_many, privately
 from sakk.paywall.compiled.record import end_record, told, voucher_end, voucher_told
 from sakk.paywall.payment import Payment
 
@@ -164,9 +164,9 @@ cdef list dressed(object given, object answered):
         lower = name.lower()
         if lower == b"cache-control":
             is_private = True
-            if b"no-store" not in value and b"private" not in value:
+            if not is_kept_from_many(value):
                 name, value = lower, privately(value)
-        elif lower == b"sakk-usage":
+        elif lower == b"sakk-usage" or is_of_many(lower):
             continue
         headers.append((name, value))
     if not is_private:
