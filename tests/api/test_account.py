@@ -82,3 +82,30 @@ def test_the_changes_are_events(api: Api) -> None:
     assert [event["type"] for event in events] == ["account.updated", "account.created"]
     assert events[0]["data"]["previous_attributes"] == {"email": "x@y.z"}
     assert events[0]["request"]["id"].startswith("req_")
+
+
+def test_a_test_key_changes_nothing_that_live_money_goes_by(api: Api) -> None:
+    """An account is for both modes: how much of real money is enough is no test key's word."""
+    shop = api.newcomer("two modes")
+    path = f"/v1/accounts/{shop.account}"
+    generous = {"settings": {"payments": {"tolerance_percent_bps": 10_000}}}
+    framed = {"embed_origins": ["https://elsewhere.example"]}
+    assert api.call("POST", path, key=shop.key, json=generous).status_code == 200
+    house = api.world.operator.key
+    priced = {"name": "Dear", "rules": [{"percent_ppm": 10_000}]}
+    schedule = api.call("POST", "/v1/fee_schedules", key=house, json=priced).json()["id"]
+    given = {"fee_schedule": schedule}
+    assert api.call("POST", path, key=house, json=given).status_code == 200
+    live = api.live(shop)
+    strict = {"settings": {"payments": {"tolerance_percent_bps": 0}}}
+    assert api.call("POST", path, key=live, json=strict).status_code == 200
+    for key in (shop.key, house):
+        answer = api.call("POST", path, key=key, json=generous)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "permission_denied")
+    assert api.call("POST", "/v1/branding", key=shop.key, json=framed).status_code == 403
+    cheaper = {"rules": [{"percent_ppm": 1}]}
+    answer = api.call("POST", f"/v1/fee_schedules/{schedule}", key=house, json=cheaper)
+    assert answer.status_code == 403
+    found = api.call("GET", "/v1/account", key=live).json()
+    assert found["settings"]["payments"]["tolerance_percent_bps"] == 0
+    assert api.call("GET", "/v1/branding", key=live).json()["embed_origins"] == []

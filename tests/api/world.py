@@ -84,6 +84,11 @@ class Api:
         with self.database.begin() as connection:
             return _tenant(connection, name, moment=now())
 
+    def live(self, tenant: Tenant) -> str:
+        """A live key of a merchant's."""
+        with self.database.begin() as connection:
+            return _token(connection, tenant.account, livemode=True)
+
 
 @cache
 def http() -> httpx2.Client:

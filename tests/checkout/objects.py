@@ -39,7 +39,7 @@ def pages_of(counter: Counter) -> Opened:
         "support_phone": "+49 30 1234",
     }
     with counter.database.begin() as connection:
-        branding.change(connection, account, support, now=now())
+        branding.change(connection, account, support, livemode=True, now=now())
     (waiting, _), (seen, coming), (short, part), (paid, whole), (gone, ended) = (
         counter.session() for _ in range(5)
     )

@@ -193,6 +193,7 @@ def test_the_language_is_kept_and_the_sites_that_may_frame_it_are_named(counter:
             connection,
             counter.world.alice.account,
             {"origins": ["https://shop.example"], "color": "#0b5d8d"},
+            livemode=True,
             now=now(),
         )
     seen = counter.ask("GET", f"{path}?lang=ar")

@@ -151,6 +151,7 @@ def keeps_what_was_quoted(world: World, schedule: str) -> None:
             schedule,
             [FeeRule(kind=FeeKind.payout, fixed=70 * CENT, currency="usdc"), MILLIONTH],
             effective_at=None,
+            livemode=False,
             by=None,
             now=world.clock(),
         )
@@ -201,6 +202,7 @@ def test_a_reversal_gives_the_fee_back_and_tiers_count_the_month(make_world: Mak
             schedule,
             [FeeRule(fixed=CENT, currency="usdc")],
             effective_at=None,
+            livemode=False,
             by=None,
             now=world.clock(),
         )

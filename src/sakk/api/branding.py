@@ -61,7 +61,13 @@ def update(context: Context, body: BrandingUpdate) -> Document:
         changes["logo"] = None if body.logo is None else _decoded(body.logo)
     if "embed_origins" in body.model_fields_set:
         changes["origins"] = body.embed_origins
-    changed = flow.change(context.connection, context.account_id, changes, now=context.now)
+    changed = flow.change(
+        context.connection,
+        context.account_id,
+        changes,
+        livemode=context.livemode,
+        now=context.now,
+    )
     return rules.public(changed, public_url=context.settings.public_url)
 
 

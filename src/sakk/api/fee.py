@@ -208,6 +208,7 @@ def update(context: Context, fee_schedule: str, body: FeeScheduleUpdate) -> Docu
         fee_schedule,
         read_fee_rules(body.rules),
         effective_at=moment(body.effective_at),
+        livemode=context.livemode,
         by=context.actor.person or context.actor.key,
         now=context.now,
     )

@@ -48,7 +48,14 @@ def change(schedule: Annotated[str, typer.Argument(help="fsch_…")], file: File
     """Add a version, in force from now on; what was charged stays charged."""
     with opened_database() as database, database.begin() as connection:
         flow.add_version(
-            connection, schedule, _read(file), effective_at=None, by=MACHINE, now=now()
+            connection,
+            schedule,
+            _read(file),
+            effective_at=None,
+            # Who has the machine speaks for both modes.
+            livemode=True,
+            by=MACHINE,
+            now=now(),
         )
         versions = store.list_versions(connection, [schedule])[schedule]
     console.print(f"{schedule} has version {versions[-1].version}.")

@@ -51,7 +51,7 @@ def change(visit: Visit, form: BrandingForm) -> Redirect:
     elif form.remove_logo:
         changes["logo"] = None
     with visit.database.begin() as connection:
-        flow.change(connection, visit.account(), changes, now=visit.now)
+        flow.change(connection, visit.account(), changes, livemode=visit.livemode, now=visit.now)
     return Redirect(PATH, visit.words.gettext("It is saved."))
 
 

@@ -152,6 +152,7 @@ def change(visit: Visit, fee_schedule: str, form: VersionForm) -> Redirect:
             fee_schedule,
             read_written(form.rules),
             effective_at=None,
+            livemode=visit.livemode,
             by=visit.person.id,
             now=visit.now,
         )

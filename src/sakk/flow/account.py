@@ -20,6 +20,7 @@ from sakk.core.errors import ResourceMissing
 from sakk.core.event import NewEvent
 from sakk.core.metadata import merge
 from sakk.flow import fee
+from sakk.flow.mode import check_account
 from sakk.store import account as store
 from sakk.store import event as event_store
 
@@ -76,8 +77,8 @@ def update(
     """Change what is named: details, ``policy``, ``metadata``; ``payouts`` and ``fee_schedule``
     (the operator).
 
-    Raises ResourceMissing; PermissionDenied for a merchant's word on those; ParameterInvalid
-    for a policy, settings or metadata that cannot be.
+    Raises ResourceMissing; PermissionDenied for a merchant's word on those, and for test mode's
+    where there is live money; ParameterInvalid for a policy, settings or metadata that cannot be.
     """
     account = store.lock_account(connection, account_id)
     if account is None:
@@ -101,6 +102,7 @@ def update(
     values = {name: value for name, value in values.items() if getattr(account, name) != value}
     if not values:
         return account
+    check_account(connection, account_id, livemode=livemode)
     store.update_account(connection, account_id, values)
     after = store.find_account(connection, account_id)
     assert after is not None

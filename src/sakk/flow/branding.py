@@ -11,15 +11,24 @@ from sqlalchemy import Connection
 from sakk.core import branding as rules
 from sakk.core.branding import Branding
 from sakk.core.checkout_session import check_url
+from sakk.flow.mode import check_account
 from sakk.store import branding as store
 
 DIGEST_LENGTH = 32
 
 
 def change(
-    connection: Connection, account_id: str, changes: Mapping[str, Any], *, now: datetime
+    connection: Connection,
+    account_id: str,
+    changes: Mapping[str, Any],
+    *,
+    livemode: bool,
+    now: datetime,
 ) -> Branding:
-    """Apply what was sent, under the fields' names; ParameterInvalid names what can not be."""
+    """Apply what was sent, under the fields' names; ParameterInvalid names what can not be.
+
+    PermissionDenied for a word of test mode where there is live money.
+    """
     before = store.find(connection, account_id, lock=True) or Branding(
         account_id=account_id,
         logo=None,
@@ -41,6 +50,7 @@ def change(
     if "origins" in given:
         given["origins"] = rules.read_origins(given["origins"] or ())
     after = replace(before, **given, updated=now)
+    check_account(connection, account_id, livemode=livemode)
     store.put(connection, after)
     return after
 

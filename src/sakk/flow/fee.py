@@ -36,6 +36,7 @@ from sakk.core.payin import OPERATORS, PayIn, credited_amount
 from sakk.core.payout import MoneySource, Payout, PayoutPurpose, PayoutStatus
 from sakk.core.refund import Refund
 from sakk.flow import fee_return
+from sakk.flow.mode import check_schedule
 from sakk.store import account, network
 from sakk.store import fee as store
 from sakk.store import refund as refunds
@@ -66,15 +67,20 @@ def add_version(
     written: Sequence[FeeRule],
     *,
     effective_at: datetime | None,
+    livemode: bool,
     by: str | None,
     now: datetime,
 ) -> FeeSchedule:
-    """The next version, in force from ``effective_at`` or now; those before it stay as they are."""
+    """The next version, in force from ``effective_at`` or now; those before it stay as they are.
+
+    PermissionDenied for a word of test mode where it prices live money.
+    """
     schedule = store.find_schedule(connection, identifier, lock=True)
     if schedule is None:
         raise ResourceMissing(
             "No such fee schedule: {schedule}.", param="id", schedule=repr(identifier)
         )
+    check_schedule(connection, identifier, livemode=livemode)
     _add(connection, identifier, written, effective_at, by=by, now=now)
     return schedule
 

@@ -136,3 +136,29 @@ def terms(connection: Connection, account_ids: Iterable[str]) -> dict[str, Accou
 
 
 _POLICIES = "SELECT id, policy, fee_schedule FROM accounts WHERE id = ANY(%(ids)s)"
+
+
+def is_live(connection: Connection, account_id: str) -> bool:
+    """Has an account to do with live money: a key, people, a payment or a payout?"""
+    return _any_live(connection, id=account_id, schedule=None)
+
+
+def is_live_schedule(connection: Connection, schedule: str) -> bool:
+    """Does a fee schedule price an account that has?"""
+    return _any_live(connection, id=None, schedule=schedule)
+
+
+def _any_live(connection: Connection, **which: str | None) -> bool:
+    return drive(connection, _LIVE, which).fetchone() is not None
+
+
+_LIVE = (
+    "SELECT 1 FROM accounts AS a"
+    " WHERE (a.id = %(id)s OR a.fee_schedule = %(schedule)s) AND ("
+    "EXISTS (SELECT FROM api_keys AS k"
+    " WHERE k.account_id = a.id AND k.livemode AND k.revoked_at IS NULL)"
+    " OR EXISTS (SELECT FROM person_accounts AS p WHERE p.account_id = a.id AND p.livemode)"
+    " OR EXISTS (SELECT FROM payment_intents AS i WHERE i.account_id = a.id AND i.livemode)"
+    " OR EXISTS (SELECT FROM payins AS r WHERE r.account_id = a.id AND r.livemode)"
+    " OR EXISTS (SELECT FROM payouts AS o WHERE o.account_id = a.id AND o.livemode)) LIMIT 1"
+)
