@@ -1,5 +1,6 @@
 """Money from other institutions: told of before, told of by its merchant, or for a person."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -152,19 +153,18 @@ def test_what_is_not_said_in_time_is_a_case(sealing: World) -> None:
     assert now(sealing, row).status == "held"
 
 
-def test_what_was_announced_is_the_announcements(sealing: World) -> None:
-    begin(sealing, "hold")
-    intent = sealing.intent(2_500)
+def announce(world: World, address: str, **changes: Any) -> TravelRule:
+    """What another institution announced, and was agreed to: 25 USDC to an address."""
     announcement = TravelRule(
         id=new_id("trv"),
-        account_id=sealing.account,
+        account_id=world.account,
         livemode=False,
         direction="incoming",
         subject=None,
         status="complete",
         regime="ch",
-        network=sealing.chain.network,
-        address=intent.address,
+        network=world.chain.network,
+        address=address,
         currency="usdc",
         amount=25_000_000,
         counterparty="vasp",
@@ -179,15 +179,23 @@ def test_what_was_announced_is_the_announcements(sealing: World) -> None:
         tx_hash=None,
         payload=None,
         deadline_at=None,
-        completed_at=sealing.clock(),
+        completed_at=world.clock(),
         ended_at=None,
         decided_by=None,
         reason=None,
         legal_hold=False,
-        created=sealing.clock(),
+        created=world.clock(),
     )
-    with sealing.database.begin() as connection:
+    announcement = replace(announcement, **changes)
+    with world.database.begin() as connection:
         store.insert_many(connection, [announcement])
+    return announcement
+
+
+def test_what_was_announced_is_the_announcements(sealing: World) -> None:
+    begin(sealing, "hold")
+    intent = sealing.intent(2_500)
+    announcement = announce(sealing, intent.address)
     sealing.pay(intent)
     sealing.finalize()
     assert sealing.refresh(intent).status == "succeeded"
@@ -200,3 +208,49 @@ def test_what_was_announced_is_the_announcements(sealing: World) -> None:
     sealing.pay(intent)
     sealing.finalize()
     assert len(subjects(sealing)) == 1
+
+
+def test_what_a_blocked_institution_sends_is_held_whoever_announced_it(sealing: World) -> None:
+    begin(sealing, "accept", status="blocked")
+    intent = sealing.intent(2_500)
+    # Nobody is asked for a LEI: an inquiry without one is of nobody that the directory knows.
+    announced = announce(sealing, intent.address)
+    sealing.pay(intent)
+    sealing.finalize()
+    [held] = subjects(sealing)
+    assert sealing.refresh(intent).status == "processing"
+    with sealing.database.begin() as connection:
+        found = store.find(connection, store.travel_rules.c.id == announced.id)
+        own = store.find_subject(connection, held)
+    assert found is not None
+    assert own is not None
+    assert (found.subject, own.status) == (None, "required")
+
+
+def test_a_transaction_that_was_told_carries_no_more_than_was_announced(sealing: World) -> None:
+    begin(sealing, "hold")
+    intent = sealing.intent(2_500)
+    receipt = sealing.pay(intent)
+    announce(sealing, intent.address, amount=24_999_999, tx_hash=receipt)
+    sealing.finalize()
+    assert len(subjects(sealing)) == 1
+
+
+@pytest.mark.parametrize("word", [travel_rule.complete, travel_rule.refuse])
+def test_what_an_officer_says_of_a_requested_one_is_a_case_for_two(
+    sealing: World, word: Any
+) -> None:
+    begin(sealing, "request")
+    row = received(sealing)
+    with sealing.database.begin() as connection:
+        word(
+            connection,
+            row.id,
+            livemode=False,
+            by="person_1",
+            reason="By mail.",
+            now=sealing.clock(),
+        )
+    assert subjects(sealing) == [row.id]
+    sealing.run()
+    assert now(sealing, row).status == "held"

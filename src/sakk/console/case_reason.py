@@ -40,6 +40,11 @@ PATTERNS: Final = tuple(
         (r"No answer came in time\.", mark("No answer came in time.")),
         (r"Nothing was told of it\.", mark("Nothing was told of it.")),
         (
+            r"An officer says that all of it is told\.",
+            mark("An officer says that all of it is told."),
+        ),
+        (r"An officer refuses it\.", mark("An officer refuses it.")),
+        (
             r"Its sender is a blocked institution\.",
             mark("Its sender is a blocked institution."),
         ),

@@ -57,9 +57,12 @@ def hold_untold(
         if found is None:
             continue
         of_mode = [row for row in rows if row.livemode is livemode]
-        told = _announced(connection, of_mode, now=now)
+        senders = _senders(connection, of_mode, livemode=livemode)
+        # What a blocked institution sends is held, whoever announced it.
+        welcome = [row for row in of_mode if not _is_blocked(senders.get(row.sender))]
+        told = _announced(connection, welcome, now=now)
         untold = [row for row in of_mode if row.id not in told]
-        more, cases = _judged(connection, found[0], untold, now=now)
+        more, cases = _judged(connection, found[0], untold, senders, now=now)
         held += more
         openings += cases
     stopped = {row.id for row in held}
@@ -96,8 +99,22 @@ def told_by_merchant(
     return after
 
 
+def _senders(connection: Connection, rows: Sequence[PayIn], *, livemode: bool) -> dict[str, Vasp]:
+    """The institutions of the directory that sent some of these, by the address."""
+    if not rows:
+        return {}
+    wanted = {row.sender for row in rows}
+    known = vasps.find_all(connection, addresses=wanted, livemode=livemode)
+    return {address: vasp for vasp in known for address in vasp.addresses}
+
+
+def _is_blocked(vasp: Vasp | None) -> bool:
+    return vasp is not None and vasp.status == VaspStatus.blocked
+
+
 def _announced(connection: Connection, rows: Sequence[PayIn], *, now: datetime) -> set[str]:
-    """The pay-ins that another institution told of: by their transaction, else by their amount."""
+    """The pay-ins that another institution told of: by their transaction, which carries no more
+    than it said, else by their amount."""
     waiting = store.announced(connection, {row.address for row in rows})
     told: set[str] = set()
     for row in rows:
@@ -105,7 +122,12 @@ def _announced(connection: Connection, rows: Sequence[PayIn], *, now: datetime) 
             each
             for each in waiting
             if each.address == row.address
-            and (each.tx_hash == row.tx_hash or (each.tx_hash is None and _is_of(each, row)))
+            and each.currency == row.currency
+            and row.amount is not None
+            and (
+                (each.tx_hash == row.tx_hash and row.amount <= each.amount)
+                or (each.tx_hash is None and row.amount == each.amount)
+            )
         ]
         if fitting:
             first = min(fitting, key=lambda each: (each.tx_hash is None, each.id))
@@ -116,30 +138,23 @@ def _announced(connection: Connection, rows: Sequence[PayIn], *, now: datetime) 
     return told
 
 
-def _is_of(record: TravelRule, row: PayIn) -> bool:
-    return record.currency == row.currency and record.amount == row.amount
-
-
 def _judged(
-    connection: Connection, regime: Regime, rows: Sequence[PayIn], *, now: datetime
+    connection: Connection,
+    regime: Regime,
+    rows: Sequence[PayIn],
+    senders: dict[str, Vasp],
+    *,
+    now: datetime,
 ) -> tuple[list[PayIn], list[Opening]]:
-    known = (
-        vasps.find_all(
-            connection, addresses={row.sender for row in rows}, livemode=rows[0].livemode
-        )
-        if rows
-        else []
-    )
-    by_address = {address: vasp for vasp in known for address in vasp.addresses}
     held: list[PayIn] = []
     made: list[TravelRule] = []
     openings: list[Opening] = []
     for row in rows:
-        vasp = by_address.get(row.sender)
+        vasp = senders.get(row.sender)
         if vasp is None or row.account_id is None or row.currency is None or row.amount is None:
             continue
         requirement = _requirement(regime, vasp, row.currency, row.amount)
-        blocked = vasp.status == VaspStatus.blocked
+        blocked = _is_blocked(vasp)
         if not blocked and (regime.incoming == "accept" or not requirement.needed):
             continue
         [identifier] = consecutive_ids(rules.PREFIX, 1, now=now)

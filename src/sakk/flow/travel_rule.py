@@ -188,7 +188,10 @@ def complete(
     reason: str,
     now: datetime,
 ) -> TravelRule:
-    """A person says that all is there: the data went another way, or none was to be had."""
+    """A person says that all is there: the data went another way, or none was to be had.
+
+    A payout goes on; a pay-in that is held goes on when two people end its case so.
+    """
     record, payout = _open(connection, identifier, livemode=livemode)
     done = replace(
         record,
@@ -200,6 +203,7 @@ def complete(
     )
     _write(connection, record, done, payout, now=now)
     _answer(connection, done, Resolution(), now=now)
+    _leave_to_two(connection, done, "An officer says that all of it is told.", now=now)
     return done
 
 
@@ -212,14 +216,22 @@ def refuse(
     reason: str,
     now: datetime,
 ) -> TravelRule:
-    """A person refuses the transfer: its payout ends, and its money is available again."""
+    """A person refuses the transfer: its payout ends, and its money is available again. Of a pay-in
+    that is held two people end the case."""
     record, payout = _open(connection, identifier, livemode=livemode)
     done = replace(record, status=TravelRuleStatus.refused.value, decided_by=by, reason=reason)
     _write(connection, record, done, payout, now=now)
     if payout is not None:
         _reject(connection, payout, now=now)
     _answer(connection, done, Resolution(rejected=DECLINED), now=now)
+    _leave_to_two(connection, done, "An officer refuses it.", now=now)
     return done
+
+
+def _leave_to_two(connection: Connection, record: TravelRule, why: str, *, now: datetime) -> None:
+    """What is held for a record on which one person has decided is a case."""
+    if record.direction == TransferDirection.incoming and record.subject is not None:
+        open_cases(connection, [opening_of(record, CaseKind.payin, why)], now=now)
 
 
 def hold_data(
