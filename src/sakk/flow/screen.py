@@ -347,7 +347,7 @@ def _judged(row: Payout, screening: str, verdict: str, *, now: datetime) -> Payo
     """What a verdict makes of it.
 
     A scheduled one that is clear again stays as approved as it was; one that is not needs a person
-    and then the policy anew, whatever was approved before.
+    and then the policy anew, which counts what was approved of the same content.
     """
     judged = replace(row, screening=screening, screened_at=now)
     match Verdict(verdict):
