@@ -49,6 +49,16 @@ def test_a_person_says_yes_with_a_fresh_code_and_silence_ends_it(database: Datab
         assert (done.status, done.approved_by) == ("approved", enrolled.person.id)
         assert house.spend(made, 6, reference="a").status == "posted"
 
+        unused = house.spend(made, 7, reference="c")
+        house.clock.pass_by(60)
+        word = Word(who, StepUp(code()), approval_digest(unused))
+        place = replace(place, spend=unused.id)
+        approve(parts, place, word, owner_signature=None, approval_id=new_id("apr"))
+        house.clock.pass_by(86_401)
+        # Too late, also before the stage has looked.
+        assert house.spend(made, 7, reference="c").status == "expired"
+        assert house.told(unused.id)[-1] == "mandate_spend.expired"
+
         late = house.spend(made, 7, reference="b")
         house.clock.pass_by(86_401)
         stage = mandate_spend.expire_stage(house.parts)

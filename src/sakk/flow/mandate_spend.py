@@ -145,10 +145,7 @@ def expire_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             rows = fetch(connection, store.overdue, now=now, limit=OVERDUE_MAX)
             for row in rows:
-                expired = SpendStatus.expired.value
-                store.change(connection, row.id, {"status": expired}, status=row.status)
-                ended = replace(row, status=expired)
-                _tell(connection, ended, event.MANDATE_SPEND_EXPIRED, now=now)
+                _expired(connection, row, now=now)
         return len(rows)
 
     return Stage("mandate_spend.expire", run, idle_seconds=5.0, due=(store.overdue,))
@@ -249,10 +246,25 @@ def _check_same(known: MandateSpend, request: SpendRequest) -> None:
         )
 
 
+def _expired(connection: Connection, known: MandateSpend, *, now: datetime) -> MandateSpend:
+    """End what nobody decided on, or came back for, in time; it is locked."""
+    expired = SpendStatus.expired.value
+    store.change(connection, known.id, {"status": expired}, status=known.status)
+    ended = replace(known, status=expired)
+    _tell(connection, ended, event.MANDATE_SPEND_EXPIRED, now=now)
+    return ended
+
+
 def _begun(
     connection: Connection, found: Mandate, known: MandateSpend, *, now: datetime
 ) -> MandateSpend:
-    """What a person approved is carried out, if the mandate still allows it at this time."""
+    """What a person approved is carried out, if the mandate still allows it at this time.
+
+    When its own time is over it has expired, also where no stage has looked yet.
+    """
+    assert known.approve_by is not None
+    if known.approve_by <= now:
+        return _expired(connection, known, now=now)
     mandate.bind(found, known.asked, at=now)
     values: dict[str, Any] = {"status": SpendStatus.requested.value, "reserved_at": now}
     store.change(connection, known.id, values, status=SpendStatus.approved.value)
