@@ -331,3 +331,8 @@ def test_a_target_that_names_another_host_goes_nowhere() -> None:
 def test_an_upstream_must_be_an_address(address: str) -> None:
     with pytest.raises(PaywallError, match="upstream"):
         base_of(address)
+
+
+@pytest.mark.parametrize("name", ["x-original-url", "X_Rewrite_Url"])
+def test_what_a_service_would_take_for_another_path_is_taken_off(name: str) -> None:
+    assert name.lower() not in {each.lower() for each in seen_by({name: "/premium"}).headers}

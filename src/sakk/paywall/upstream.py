@@ -35,8 +35,19 @@ _HOP: Final = frozenset(
         "upgrade",
     }
 )
-# ``expect`` is answered by our own server.
-_OURS: Final = frozenset({"payment-signature", "x-payment", "expect", "host", "via"})
+# ``expect`` is answered by our own server. IIS, and frameworks that follow it, serve the path that
+# ``x-original-url`` and ``x-rewrite-url`` name in place of the one that was priced.
+_OURS: Final = frozenset(
+    {
+        "payment-signature",
+        "x-payment",
+        "expect",
+        "host",
+        "via",
+        "x-original-url",
+        "x-rewrite-url",
+    }
+)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # What the HTTP client would add by itself.
 _NOT_ADDED: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
@@ -227,7 +238,12 @@ def _asked(scope: Scope, base: str, *, keep_host: bool) -> CIMultiDict[str]:
             host = value
         elif plain == "x-forwarded-for":
             forwarded.append(value)
-        elif plain in dropped or _is_identity(plain) or plain == "x-forwarded-host":
+        elif (
+            plain in dropped
+            or plain.replace("_", "-") in _OURS
+            or _is_identity(plain)
+            or plain == "x-forwarded-host"
+        ):
             continue
         elif plain != "x-forwarded-proto" and _TOKEN.fullmatch(name):
             headers.add(name, value)
