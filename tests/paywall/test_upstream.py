@@ -1,6 +1,7 @@
 """The proxy's way to a service: what streams, what is taken off, what is told, what fails."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -336,3 +337,27 @@ def test_an_upstream_must_be_an_address(address: str) -> None:
 @pytest.mark.parametrize("name", ["x-original-url", "X_Rewrite_Url"])
 def test_what_a_service_would_take_for_another_path_is_taken_off(name: str) -> None:
     assert name.lower() not in {each.lower() for each in seen_by({name: "/premium"}).headers}
+
+
+def test_a_body_that_was_not_bound_never_reaches_the_service_whole() -> None:
+    bodies: list[bytes] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response(text="done")
+
+    async def scenario() -> Reply:
+        authority = Authority()
+        async with serving(authority) as url, service(handler) as upstream:
+            shop = Paywall(upstream, routes=[Route("/paid", "$0.001")], offers=[session(url)])
+            bound = hashlib.sha256(b"one").digest()
+            headers = call(1, method="POST", body_hash=bound) | {"content-length": "3"}
+            # As servers tell it that learn of the end only after the last byte.
+            reply = await ask(shop, method="POST", headers=headers, body=[b"two", b""])
+            await settled(authority, 1)
+            assert authority.ended[1][0] == "release"
+            await shop.close()
+            return reply
+
+    refused = run(scenario())
+    assert (refused.status, bodies) == (402, [])

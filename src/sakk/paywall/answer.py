@@ -91,14 +91,37 @@ class Answer:
 class BoundAnswer(Answer):
     """One answer to a request whose body the payer bound: another body is not served."""
 
-    __slots__ = ("_body",)
+    __slots__ = ("_body", "_kept")
 
     def __init__(self, taken: Taken, receive: Receive, send: Send) -> None:
         super().__init__(taken, receive, send)
         self._body = hashlib.sha256()
+        self._kept: Any = None
 
     async def receive(self) -> Any:
-        """The application's ``receive``: the last part of another body never arrives."""
+        """The application's ``receive``: the last part of another body never arrives.
+
+        A server may say only after the last byte that it was the last, and who knows the body's
+        length does not wait for that: each part is kept until the next, or the end, is there.
+        """
+        while True:
+            if self._kept is None:
+                self._kept = await self._heard()
+            kept = self._kept
+            if not kept.get("more_body", False):
+                self._kept = None
+                return kept
+            following = await self._heard()
+            if following["type"] == "http.request" and not following.get("body"):
+                self._kept = {**kept, "more_body": following.get("more_body", False)}
+                continue
+            if following["type"] == "http.request":
+                self._kept = following
+                return kept
+            self._kept = None
+            return following
+
+    async def _heard(self) -> Any:
         message = await super().receive()
         if message["type"] == "http.request":
             self._body.update(message.get("body", b""))
