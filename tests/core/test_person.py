@@ -160,6 +160,7 @@ def test_what_is_shown_holds_no_secret() -> None:
         proposal | {"public_key": "ad"},
         proposal | {"resets": True},
     ]
+    assert proposal_digest(JANE) is None
     digests = {proposal_digest(replace(JANE, proposal=each)) for each in proposals}
     assert len(digests) == len(proposals)
 

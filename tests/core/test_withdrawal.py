@@ -18,6 +18,7 @@ from sakk.core.withdrawal import (
     approvable,
     decided,
     facts_of,
+    may_be_rejected,
     postings,
     public,
 )
@@ -98,3 +99,20 @@ def test_the_policy_judges_no_less_than_leaves(
     )
     currency = Currency("usdc", "USDC", "coin", currency_decimals, 1, 1, MOMENT)
     assert amount_of(units, asset, currency) == amount
+
+
+@pytest.mark.parametrize(
+    ("status", "transaction", "may_be"),
+    [
+        ("screened", None, True),
+        ("approved", None, True),
+        ("approved", "tx_1", False),
+        ("signed", "tx_1", False),
+        ("posted", "tx_1", False),
+    ],
+)
+def test_what_no_transaction_carries_may_be_rejected(
+    status: str, transaction: str | None, may_be: bool
+) -> None:
+    row = replace(WITHDRAWAL, status=status, transaction=transaction)
+    assert may_be_rejected(row) is may_be
