@@ -124,10 +124,14 @@ def test_a_forged_deposit_is_credited_to_nobody(world: World, liar: LyingNode) -
     def forged(params: list[Any], receipt: Any) -> Any:
         return receipt and {**receipt, "logs": []}
 
+    # Away at first, which is no dispute and keeps none from being told.
+    liar.cut_after.add("eth_getTransactionReceipt")
+    world.finalize()
+    liar.honest()
     liar.answer("eth_getTransactionReceipt", forged)
     for _ in range(3):
         world.finalize()
-        let_pass(world, 5)
+        let_pass(world, 15)
     seen = [row for row in world.payins() if row.address == address.lower()]
     large, small = sorted(seen, key=lambda row: -row.token_amount)
     assert (large.status, small.status) == ("seen", "posted")

@@ -6,7 +6,7 @@ when two providers give the same receipt for it.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection, exists
@@ -25,13 +25,14 @@ from sakk.store import network
 from sakk.store import payin as store
 from sakk.store.database import fetch, update_records
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, claimable, retry_delay, settle
+from sakk.store.lease import claim, claimable, give_back, retry_delay, settle
 from sakk.store.network import assets, cursors, networks
 
 # Small: what came first is told before what came last is begun.
 BATCH_MAX = 50
 
 COMPARED_MAX = 20
+WAIT_PROVIDER = timedelta(seconds=10)
 
 log = structlog.get_logger(__name__)
 
@@ -111,15 +112,16 @@ def _compare(parts: Parts, row: PayIn, found: Network, asset: Asset, *, token: s
     except SakkError as error:
         now = parts.clock()
         log.warning("payin.disputed", payin=row.id, code=error.code, reason=error.message)
+        differ = isinstance(error, RpcDisagreement)
         again = {
             "id": row.id,
-            "failures": row.failures + 1,
-            "retry_at": now + retry_delay(row.failures),
+            # Of those alone in which they differed: the first is told, however often one was away.
+            "failures": row.failures + differ,
+            "retry_at": now + (retry_delay(row.failures) if differ else WAIT_PROVIDER),
         }
         with parts.database.begin() as connection:
-            settle(connection, store.payins, [again], token=token)
-            # Told once: from then on it is known.
-            if isinstance(error, RpcDisagreement) and not row.failures:
+            settled = settle(connection, store.payins, [again], token=token)
+            if settled and differ and not row.failures:
                 events.append(connection, [payin_event(row, event.PAYIN_DISPUTED)], now=now)
         return 0
     now = parts.clock()
@@ -131,6 +133,11 @@ def _compare(parts: Parts, row: PayIn, found: Network, asset: Asset, *, token: s
         "retry_at": None,
     }
     with parts.database.begin() as connection:
+        current = store.lock_one(connection, row.id)
+        # Its block may have left the chain since, and whoever closed it asks for no lease.
+        if current is None or current.orphaned or current.status != row.status:
+            give_back(connection, store.payins, [row.id], token=token)
+            return 0
         if not settle(connection, store.payins, [confirmed], token=token):
             return 0
         _tell(connection, row, now=now)
