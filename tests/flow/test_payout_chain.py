@@ -387,6 +387,8 @@ def test_a_block_that_is_not_followed_yet_ends_nothing(world: World) -> None:
     world.mine(1 + CONFIRMATIONS)
     world.run_except(f"watch.{world.chain.network}")
     assert payout_now(world, row).status == "broadcast"
+    # It is mined, so no more is offered for it while the watcher is behind.
+    assert transaction_of(world, row).block_number == world.chain.height() - CONFIRMATIONS
     world.chain.reorg(CONFIRMATIONS + 1)
     for _ in range(3):
         let_pass(world, 6)

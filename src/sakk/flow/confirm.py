@@ -188,7 +188,9 @@ def _record(
 ) -> int:
     """Write what was learned; 1 if a status changed."""
     now = parts.clock()
-    if change is None or not _is_followed(connection, row, change):
+    if change is not None and not _is_followed(connection, row, change):
+        change = _only_mined(row, change)
+    if change is None:
         give_back(connection, store.transactions, [row.id], token=token, until=now)
         return 0
     kept = {"retry_at": row.retry_at, "failures": row.failures}
@@ -224,6 +226,16 @@ def _is_followed(connection: Connection, row: ChainTransaction, change: dict[str
     return network.lock_followed(
         connection, row.network, change["block_number"], change["block_hash"]
     )
+
+
+def _only_mined(row: ChainTransaction, change: dict[str, Any]) -> dict[str, Any] | None:
+    """Where it is mined, in a block that nobody follows yet; no more is offered for it meanwhile.
+    None for what another's transaction holds, or where that is known."""
+    if (change.get("error") or "").startswith(_REPLACED_BY):
+        return None
+    names = [each for each in ("block_number", "block_hash", "hash", "raw") if each in change]
+    is_news = any(getattr(row, name) != change[name] for name in names)
+    return {name: change[name] for name in names} if is_news else None
 
 
 def _alarm(connection: Connection, row: ChainTransaction, reason: str, *, now: datetime) -> None:
